@@ -1,0 +1,136 @@
+"""The doors: everything extensible comes in through one of these, and each is an entry-point group.
+
+A door has at most three methods. Constructor arguments are the options, kept under their own names.
+In a project file every door reads ``{use: name, with: {...}}``, or just the name.
+``Tuner``, ``Detector`` and ``Target`` join with their rooms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+
+from rivals.values import Choice, Columns, Evidence, Request, RoutingTable, Signature, Verdict
+
+if TYPE_CHECKING:  # frames and arrays pass through; the pages themselves need neither package
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """What a family or a step is fitted on: rows, target and what goes with them.
+
+    ``rows`` holds float32 numbers and ``str`` (or None) texts, in the signature's order.
+    """
+
+    rows: pd.DataFrame
+    target: NDArray[Any]
+    task: str
+    weight: NDArray[np.float64] | None = None
+    group: NDArray[Any] | None = None
+    time: NDArray[np.float64] | None = None
+    seed: int = 0
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where rows come from."""
+
+    def read(self) -> pd.DataFrame:
+        """All rows, with their target and the columns the project names."""
+
+    def digest(self) -> str:
+        """A name for exactly these rows: other rows, another digest."""
+
+
+@runtime_checkable
+class Step(Protocol):
+    """Make columns fit for a model. ``transformer`` is scikit-learn's, unfitted, so that the whole pipeline compiles."""
+
+    def transformer(self, numeric: Sequence[str], text: Sequence[str]) -> Any:
+        """An unfitted scikit-learn transformer, given the numeric and text columns that reach this step."""
+
+
+@runtime_checkable
+class Family(Protocol):
+    """A kind of model."""
+
+    def estimator(self, task: str, seed: int) -> Any:
+        """An unfitted estimator in scikit-learn's manner: ``fit``, ``predict`` and for classes ``predict_proba``."""
+
+
+@runtime_checkable
+class Combiner(Protocol):
+    """Many answers, one answer. It does no I/O, so that one text serves building and serving."""
+
+    def ask(self, members: Sequence[str], answers: Mapping[str, NDArray[np.float64]]) -> Sequence[str]:
+        """Whom to ask next, given the answers so far; nobody: done."""
+
+    def combine(self, answers: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """One answer of the members' shape."""
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Who answers this request. It obeys the table and learns nothing in the request."""
+
+    def choose(self, table: RoutingTable, request: Request, rng: Random) -> Choice:
+        """An arm, with the propensity of every arm."""
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """An opinion on evidence: pass, fail, inconclusive or error, and why."""
+
+    def judge(self, evidence: Evidence) -> Verdict:
+        """The verdict; the same evidence always gives the same one."""
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A place where work runs."""
+
+    def submit(self, task: Callable[[Item], Result], item: Item) -> Future[Result]:
+        """Start ``task(item)``; the future raises what the task raised, ``OutOfTime`` or ``OutOfMemory``."""
+
+    def close(self) -> None:
+        """End whatever still runs."""
+
+
+# -- inner seams, not doors: free to change ----------------------------------------------------------
+
+
+class Predictor(Protocol):
+    """A bundle, ready to answer."""
+
+    signature: Signature
+
+    def predict(self, columns: Columns) -> NDArray[np.float64]:
+        """Probabilities (rows, labels) or values (rows, 1), float64. Raises anything: the caller charges the variant."""
+
+
+class Opener(Protocol):
+    """Opens the bundle of that digest."""
+
+    def __call__(self, digest: str) -> Path:
+        """The verified folder."""
+
+
+DOORS: Mapping[type, str] = {
+    Source: "rivals.sources",
+    Step: "rivals.steps",
+    Family: "rivals.families",
+    Combiner: "rivals.combiners",
+    Policy: "rivals.policies",
+    Judge: "rivals.judges",
+    Backend: "rivals.backends",
+}

@@ -1,0 +1,345 @@
+"""Every noun that crosses rooms: frozen, typed, and readable as JSON by ``msgspec``.
+
+Times are seconds since the epoch on the endpoint's clock, durations are seconds, shares lie in [0, 1],
+digests are SHA-256 in hex. A room answers with a new value; nothing here is changed in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+# -- wishes ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A plug-in by its name, with the options it gets."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+# -- what a model takes and gives -------------------------------------------------------------------
+
+Task = Literal["binary", "multiclass", "regression"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One input of a model. ``kind`` is what JSON may carry for it; ``nullable`` if training had gaps."""
+
+    name: str
+    kind: Literal["number", "text"]
+    nullable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a variant takes and gives.
+
+    Classifiers answer probabilities of shape (rows, len(labels)), regressors values of shape (rows, 1); float64.
+    """
+
+    inputs: tuple[Column, ...]
+    task: Task
+    labels: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Rows as columns of plain Python values (float, str or None), all of length ``rows``."""
+
+    values: Mapping[str, Sequence[Any]]
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Metrics of one variant on rows it was not fitted on; ``folds`` keeps them apart."""
+
+    metrics: Mapping[str, float]
+    folds: tuple[Mapping[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A variant that was built: its bundle, its scores, and what building and asking it cost."""
+
+    variant: str
+    digest: str  # of the bundle
+    wish: str  # digest of what was asked for: data, code and options
+    scores: Scores
+    fit_seconds: float
+    predict_us: float  # one row, median, by the runtime that will serve it
+    bytes: int
+    runtime: str
+    parity: float  # worst |bundle - pipeline| over the parity rows
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A trained variant as the registry knows it."""
+
+    variant: str
+    digest: str
+    run_id: str = ""
+    number: int = 0
+
+
+# -- routing ----------------------------------------------------------------------------------------
+
+SLOTS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A variant that may answer, and its share of the units."""
+
+    variant: str
+    digest: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """A variant paired with the champion: whichever of the two answers, the other one is asked too.
+
+    Its answer is kept for comparison and never returned. ``share`` of the requests are paired.
+    """
+
+    variant: str
+    digest: str
+    share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingTable:
+    """Who answers: immutable, numbered, obeyed by the request path without a thought of its own.
+
+    ``slots`` has 10,000 bytes, each the index of an arm; a unit's slot never changes under one salt.
+    """
+
+    endpoint: str
+    revision: int
+    champion: str
+    arms: tuple[Arm, ...]
+    salt: str
+    slots: bytes
+    shadows: tuple[Shadow, ...] = ()
+    policy: Use = field(default_factory=lambda: Use("split"))
+    rollout: str = ""  # the rollout that asked for this table, if any
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as the wires hand it over: rows, and what routing may look at."""
+
+    id: str
+    columns: Columns
+    unit: str  # what sticks to one variant; the request id where nothing else is asked
+    time: float
+    pin: str = ""  # a variant asked for by name
+    deadline_ms: float = 0.0  # 0: none
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The arm a policy chose, and how likely each arm was at that moment."""
+
+    variant: str
+    propensity: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the client gets: ``outputs`` as nested lists (rows x classes, or rows x 1)."""
+
+    id: str
+    variant: str
+    revision: int
+    outputs: Sequence[Sequence[float]]
+    degraded: bool = False
+
+
+# -- what was answered, and what it meant -----------------------------------------------------------
+
+
+class Outcome(StrEnum):
+    """How an exposure ended. Everything but OK is a failure charged to the variant that was asked."""
+
+    OPEN = "open"  # asked, not answered yet
+    OK = "ok"
+    ERROR = "error"  # the variant raised, or answered rubbish
+    DEADLINE = "deadline"  # it answered too late
+    SHED = "shed"  # it was not asked, for want of room
+    LOST = "lost"  # its process died before it answered
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """One row asked of one variant: by whom it was answered, how likely that was, and how it ended.
+
+    Keyed by (id, variant). A shadow's exposure has the id of the request it shadows, and no propensity.
+    """
+
+    id: str  # "<request id>/<row>"
+    variant: str
+    shadow: bool
+    endpoint: str
+    revision: int
+    time: float
+    unit: str
+    propensity: Mapping[str, float]
+    outcome: Outcome = Outcome.OPEN
+    latency_us: int = 0
+    output: tuple[float, ...] = ()  # probabilities by label, or one value
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What became of an exposure: a label or a reward, by the exposure's id."""
+
+    id: str
+    label: Any = None
+    reward: float | None = None
+    time: float = 0.0  # when it was received, on the endpoint's clock
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One row both rivals answered, and its label once it is known."""
+
+    id: str
+    time: float
+    champion: tuple[float, ...]
+    challenger: tuple[float, ...]
+    label: Any = None
+
+
+# -- judgement --------------------------------------------------------------------------------------
+
+
+class Status(StrEnum):
+    """The four answers of a judge. Broken is not failed, and unknown is not zero."""
+
+    PASS = "pass"  # noqa: S105 -- a verdict, not a password
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A judge's answer and its reason, with the figures it rests on."""
+
+    judge: str
+    status: Status
+    reason: str
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What one arm of a rollout met since it started."""
+
+    requests: int = 0  # answered for clients, by random assignment
+    failures: int = 0  # of those
+    asked: int = 0  # every question put to it, shadows included
+    asked_failures: int = 0
+    labelled: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that judges may look at: e-values (as natural logarithms), counts and times, never raw rows.
+
+    A log e-value of ln(1/alpha) or more, at any time, is proof at level alpha (Ville's inequality).
+    """
+
+    endpoint: str
+    champion: str
+    challenger: str
+    now: float
+    counts: Mapping[str, Counts] = field(default_factory=dict)
+    log_e: Mapping[str, float] = field(default_factory=dict)  # highest so far, by name
+    estimates: Mapping[str, float] = field(default_factory=dict)
+    blocks: int = 0  # matured time blocks of paired answers
+
+
+class Phase(StrEnum):
+    """Where a rollout is. The last four are final."""
+
+    SHADOW = "shadow"
+    CANARY = "canary"
+    PAUSED = "paused"
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
+    HELD = "held"  # ended without enough evidence; the champion stays
+    ABORTED = "aborted"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing will change any more."""
+        return self in {Phase.PROMOTED, Phase.ROLLED_BACK, Phase.HELD, Phase.ABORTED}
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One challenger's way to the top: where it is, since when, and under which rules."""
+
+    id: str
+    endpoint: str
+    champion: Version
+    challenger: Version
+    steps: tuple[float, ...]  # shares of the canary, ascending
+    every: float  # seconds to stay on a step before growing
+    deadline: float  # seconds after which it is held
+    started: float
+    changed: float  # when phase or step last changed
+    phase: Phase = Phase.SHADOW
+    step: int = -1  # index into steps; -1 while only shadowing
+    autonomy: Literal["observe", "recommend", "act"] = "recommend"
+    resume: Phase | None = None  # the phase a paused rollout goes back to
+    reason: str = ""  # why it ended
+    base_revision: int = 0  # the table to go back to
+
+    @property
+    def share(self) -> float:
+        """The challenger's present share of live traffic."""
+        return self.steps[self.step] if self.phase is Phase.CANARY and self.step >= 0 else 0.0
+
+
+# -- instructions: what to do, as data ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SetRoutes:
+    """Give the challenger this share; ``paired`` keeps the shadow running."""
+
+    share: float
+    paired: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    """Make the challenger the champion."""
+
+
+@dataclass(frozen=True, slots=True)
+class RollBack:
+    """Give all traffic back to the champion."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Tell a person."""
+
+    message: str
+
+
+Instruction = SetRoutes | Promote | RollBack | Notify
