@@ -36,6 +36,11 @@ def make(door: type[T], use: Use) -> T:
     return plugin
 
 
+def check(door: type, name: str) -> None:
+    """Refuse a name that no plug-in of the door has, without importing anything. Raises ``UnknownPlugin``."""
+    _find(door, name)
+
+
 def names(door: type) -> list[str]:
     """The installed plug-ins of a door, by name."""
     return sorted(_installed(DOORS[door]))
@@ -57,8 +62,8 @@ def _find(door: type, name: str) -> EntryPoint:
     known = _installed(DOORS[door])
     if name not in known:
         kind = DOORS[door].removeprefix("rivals.")
-        msg = f"No {door.__name__.lower()} is called {name!r}.{nearest(name, list(known))} Installed {kind}: {', '.join(sorted(known))}."
-        raise UnknownPlugin(msg)
+        hint = f"{nearest(name, list(known))} Installed {kind}: {', '.join(sorted(known))}."
+        raise UnknownPlugin(f"No {door.__name__.lower()} is called {name!r}.{hint}")
     return known[name]
 
 

@@ -54,7 +54,7 @@ class Source(Protocol):
 
 @runtime_checkable
 class Step(Protocol):
-    """Make columns fit for a model. ``transformer`` is scikit-learn's, unfitted, so that the whole pipeline compiles."""
+    """Make columns fit for a model; scikit-learn's transformers, so that the whole pipeline compiles."""
 
     def transformer(self, numeric: Sequence[str], text: Sequence[str]) -> Any:
         """An unfitted scikit-learn transformer, given the numeric and text columns that reach this step."""
@@ -115,7 +115,7 @@ class Predictor(Protocol):
     signature: Signature
 
     def predict(self, columns: Columns) -> NDArray[np.float64]:
-        """Probabilities (rows, labels) or values (rows, 1), float64. Raises anything: the caller charges the variant."""
+        """Probabilities (rows, labels) or values (rows, 1), float64. What it raises is charged to the variant."""
 
 
 class Opener(Protocol):

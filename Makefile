@@ -1,0 +1,50 @@
+# On a fresh machine: Python >= 3.11 and make. Nothing is installed outside .venv, but by `make parts`.
+PYTHON ?= python3
+BIN := .venv/bin
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test test-slow parts check prove bench up lock clean
+
+demo: .venv/demo  ## train, serve, decide: the whole story in about two minutes
+	$(BIN)/python examples/flights/demo.py
+
+test: .venv/dev  ## everything but the slow suites
+	$(BIN)/python -m pytest
+
+test-slow: .venv/dev
+	$(BIN)/python -m pytest -m slow --timeout=900
+
+parts:  ## the real parts that tests use and pip cannot bring
+	bash .ci/parts
+
+check: .venv/dev  ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+prove: .venv/dev  ## every figure the documentation claims
+	$(BIN)/python benchmarks/prove_rollouts.py
+
+bench: .venv/dev
+	$(BIN)/python benchmarks/serving.py
+
+up: .venv/demo  ## serve the demo until stopped
+	$(BIN)/python examples/flights/demo.py --up
+
+lock: .venv/dev  ## write the hash-locked requirements anew (needs uv); they hold no index address
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/uv pip compile -q --no-header --generate-hashes --extra build --extra demo pyproject.toml -o requirements/demo.txt
+	$(BIN)/uv pip compile -q --no-header --generate-hashes --extra build --extra demo --extra dev pyproject.toml -o requirements/dev.txt
+
+clean:
+	rm -rf .venv .rivals examples/*/.rivals .mypy_cache .ruff_cache .hypothesis
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rivals needs Python 3.11 or newer; name one with make PYTHON=...")'
+	$(PYTHON) -m venv .venv
+
+.venv/%: requirements/%.txt pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $<
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $@

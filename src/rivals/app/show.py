@@ -1,0 +1,148 @@
+"""Values as text for people: aligned columns, plain where there is no terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from rivals.decide.compare import Leaderboard
+    from rivals.flows.train import BuildEvent, BuildReport
+
+
+class BuildDisplay:
+    """What is being built right now: a live table on a terminal, a line per event elsewhere."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._console = Console(stderr=True)
+        self._events: dict[str, tuple[str, float, str]] = {}
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        if not self._quiet and self._console.is_terminal:
+            self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=4)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def update(self, event: BuildEvent) -> None:
+        """Show one event."""
+        self._events[event.variant] = (event.state, time.monotonic(), event.message)
+        if not self._quiet and self._live is None:
+            print(f"{event.variant}: {event.state} {event.message}".rstrip(), file=sys.stderr, flush=True)
+
+    def _table(self) -> Table:
+        table = Table("variant", "state", "seconds", "", box=None)
+        for name, (state, since, message) in self._events.items():
+            running = f"{time.monotonic() - since:.0f}" if state == "running" else ""
+            table.add_row(name, state, running, message)
+        return table
+
+
+def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows as aligned text; the first column leans left, the others right."""
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+
+    def line(row: Sequence[str]) -> str:
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        return "  ".join(cells).rstrip()
+
+    return "\n".join([line(head), *(line(row) for row in rows)])
+
+
+def built_table(report: BuildReport) -> str:
+    """Every variant with its score, seconds and size; the failed ones with their reason."""
+    names = list(next(iter(report.trained), None).scores.metrics) if report.trained else []  # type: ignore[union-attr]  # guarded
+    rows = [
+        [
+            one.variant,
+            *(f"{one.scores.metrics[name]:.4f}" for name in names),
+            f"{one.fit_seconds:.1f} s",
+            f"{one.predict_us:.0f} us",
+            f"{one.bytes / 1024:.0f} kB",
+            one.runtime,
+            f"{one.parity:.0e}",
+            "kept" if one.variant in report.kept else "built",
+        ]
+        for one in report.trained
+    ]
+    text = columns(["variant", *names, "fit", "one row", "size", "runtime", "parity", ""], rows) if rows else ""
+    failed = "\n".join(f"{name}: failed: {why}" for name, why in report.failed.items())
+    return "\n".join(filter(None, [text, failed, *report.notes]))
+
+
+def leaderboard_table(board: Leaderboard) -> str:
+    """Score, interval, tie group, verdict against the champion, and what it costs."""
+    head = ["variant", board.metric, "95% interval", "tied", "against champion", "fit", "one row", "size"]
+    rows = [
+        [
+            row.variant,
+            f"{row.score:.5f}",
+            f"[{row.low:.5f}, {row.high:.5f}]",
+            "yes" if row.tied else "no",
+            row.verdict,
+            f"{row.fit_seconds:.1f} s",
+            f"{row.predict_us:.0f} us",
+            f"{row.bytes / 1024:.0f} kB",
+        ]
+        for row in board.rows
+    ]
+    return columns(head, rows)
+
+
+def status_text(status: Mapping[str, Any]) -> str:
+    """The endpoint in a few lines."""
+    weights = ", ".join(f"{name} {weight:.0%}" for name, weight in status["weights"].items())
+    lines = [f"{status['endpoint']}: revision {status['revision']}, champion {status['champion']} ({weights})"]
+    if rollout := status["rollout"]:
+        lines.append(
+            f"rollout of {rollout['challenger']['variant']}: {rollout['phase']} {rollout['share']:.0%} {rollout['reason']}"
+        )
+        if rollout["verdict"]:
+            lines.append(f"verdict: {rollout['verdict']['status']}: {rollout['verdict']['reason']}")
+    for variant, counts in status["counts"].items():
+        told = ", ".join(f"{name} {count}" for name, count in counts.items())
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in status["scores"].get(variant, {}).items())
+        lines.append(f"{variant}: {told}{'; ' + scores if scores else ''}")
+    return "\n".join(lines)
+
+
+def history_text(entries: Sequence[Mapping[str, Any]]) -> str:
+    """One line per ledger entry."""
+    lines = []
+    for entry in entries:
+        body = entry["body"]
+        day = time.strftime("%Y-%m-%d %H:%M", time.gmtime(entry["time"]))
+        what = " ".join(str(body[key]) for key in ("challenger", "phase") if body.get(key))
+        why = body.get("reason") or (body.get("verdict") or {}).get("reason", "")
+        lines.append(f"{entry['seq']:>5}  {day}  {entry['kind']}  {what}  {why}".rstrip())
+    return "\n".join(lines) or "Nothing was decided yet."
+
+
+def explain_text(why: Mapping[str, Any]) -> str:
+    """Why one request went where it went, in sentences."""
+    table = why["table"]
+    lines = [
+        f"{why['id']} was answered by {why['answered_by']} ({why['outcome']}, {why['latency_us']} us): {why['output']}"
+    ]
+    if table:
+        weights = ", ".join(f"{name} {weight:.0%}" for name, weight in table["weights"].items())
+        lines.append(
+            f"revision {table['revision']} ({table['policy']}: {weights}); the unit {why['unit']!r} under salt "
+            f"{table['salt']} falls on slot {table['slot']} of {table['slots']}"
+        )
+    odds = ", ".join(f"{name} {share:.2%}" for name, share in why["propensity"].items())
+    lines.append(f"propensities at that moment: {odds}")
+    lines.extend(f"asked in its shadow: {one['variant']}: {one['output']}" for one in why["shadows"])
+    lines.append("its label has not come" if why["label"] is None else f"its label: {why['label']}")
+    return "\n".join(lines)

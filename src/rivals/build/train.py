@@ -1,0 +1,183 @@
+"""One variant, in a process of its own: fold models, out-of-fold predictions, the final model, its scores."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import has_fit_parameter
+from threadpoolctl import threadpool_limits
+
+from rivals.build import bank
+from rivals.build.bank import HELD_OUT, Bank
+from rivals.build.evaluate import scores
+from rivals.build.folds import Split
+from rivals.build.pipeline import FINAL, arrays, fitted_steps, kept
+from rivals.build.rows import Rows, narrowed
+from rivals.build.scratch import get, put
+from rivals.errors import BuildError, DataError
+from rivals.plugins import make
+from rivals.protocols import Family
+from rivals.values import Scores, Signature, Use
+
+PIPELINE = "pipeline.pickle"
+READY = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A variant to train, or where ``family`` is ``ready`` to score.
+
+    ``rows`` is what ``pipeline.keep`` laid down, ``features`` what ``pipeline.share`` did (None: a ready model has its
+    own steps); ``into`` a folder of the variant's own.
+    """
+
+    variant: str
+    family: Use
+    rows: Path
+    into: Path
+    metrics: tuple[str, ...]
+    seed: int = 0
+    columns: tuple[str, ...] | None = None
+    features: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A trained variant, small enough to travel: heavy things are files in the job's folder.
+
+    ``fit_seconds`` is what the final model took, its steps included.
+    """
+
+    variant: str
+    into: Path  # pipeline.pickle and bank.parquet
+    signature: Signature
+    scores: Scores
+    fit_seconds: float
+    notes: tuple[str, ...] = ()
+
+
+def train(job: Job) -> Fitted:
+    """Fit, predict, score. A task for a ``Backend``; raises ``BuildError`` or ``SpecError`` with a sentence."""
+    rows, split = kept(job.rows)
+    with threadpool_limits(1), warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        if "max_iter" in job.family.options:  # who says how long to try has been told already
+            warnings.simplefilter("ignore", ConvergenceWarning)
+        if job.family.name == READY:
+            made, signature, said, seconds = _scored(job, rows, split)
+        else:
+            made, signature, said, seconds = _fitted(job, rows, split)
+    banked = _bank(rows, split, said)
+    job.into.mkdir(mode=0o700, parents=True, exist_ok=True)
+    bank.write(job.into, banked)
+    put(job.into / PIPELINE, made)
+    return Fitted(job.variant, job.into, signature, scores(banked, job.metrics), seconds, _notes(heard))
+
+
+def pipeline(fitted: Fitted) -> Any:
+    """The fitted pipeline, from raw columns to answers; only processes of this build read its file."""
+    return get(fitted.into / PIPELINE)
+
+
+# -- fitting ----------------------------------------------------------------------------------------
+
+Said = list[NDArray[np.float64]]  # answers, by fold and last on the rows held out
+
+
+def _fitted(job: Job, rows: Rows, split: Split) -> tuple[Pipeline, Signature, Said, float]:
+    if job.features is None:
+        raise BuildError(f"{job.variant!r} has no features: share() computes them before train() is called.")
+    unfitted = make(Family, job.family).estimator(rows.signature.task, job.seed)
+    said = []
+    for k, (train_rows, _) in enumerate(split.folds):
+        block, others = arrays(job.features, str(k))
+        model = _fit(clone(unfitted), block, rows, train_rows)
+        said.append(_answers(model, others, rows.signature))
+    block, others = arrays(job.features, FINAL)
+    started = time.perf_counter()
+    model = _fit(clone(unfitted), block, rows, split.train)
+    seconds = time.perf_counter() - started
+    said.append(_answers(model, others, rows.signature))
+    steps, step_seconds = fitted_steps(job.features)
+    made = Pipeline([("steps", steps), ("model", model)])
+    return made, narrowed(rows.signature, job.columns), said, seconds + step_seconds
+
+
+def _fit(model: Any, block: NDArray[np.float32], rows: Rows, which: NDArray[np.int64]) -> Any:
+    if rows.weight is None:
+        return model.fit(block, rows.labels[which])
+    if not has_fit_parameter(model, "sample_weight"):
+        raise BuildError(f"{type(model).__name__} takes no weights; choose another estimator, or remove data.weight.")
+    return model.fit(block, rows.labels[which], sample_weight=rows.weight[which])
+
+
+def _answers(model: Any, block: Any, signature: Signature) -> NDArray[np.float64]:
+    """Probabilities (rows, labels), zero for labels that it was not fitted on; or values (rows, 1)."""
+    width = len(signature.labels) or 1
+    if not len(block):
+        return np.empty((0, width))
+    if signature.task == "regression":
+        said = np.asarray(model.predict(block), np.float64).reshape(len(block), 1)
+    else:
+        said = np.zeros((len(block), width))
+        places = {label: index for index, label in enumerate(signature.labels)}
+        known = [label.item() if isinstance(label, np.generic) else label for label in model.classes_]
+        if strange := [label for label in known if label not in places]:
+            raise BuildError(
+                f"The model knows the label {strange[0]!r}, which the data has not: {list(signature.labels)}."
+            )
+        said[:, [places[label] for label in known]] = model.predict_proba(block)
+    if not np.isfinite(said).all():
+        raise BuildError(
+            f"{int((~np.isfinite(said)).any(axis=1).sum())} of {len(said)} predictions are not finite numbers."
+        )
+    return said
+
+
+# -- a model that exists already --------------------------------------------------------------------
+
+
+def _scored(job: Job, rows: Rows, split: Split) -> tuple[Any, Signature, Said, float]:
+    made = make(Family, job.family).estimator(rows.signature.task, job.seed)
+    inputs = [column.name for column in rows.signature.inputs]
+    names = [str(name) for name in getattr(made, "feature_names_in_", job.columns or inputs)]
+    if missing := [name for name in names if name not in inputs]:
+        raise DataError(f"The model asks for the column {missing[0]!r}, which the data has not: {', '.join(inputs)}.")
+    parts = [*(valid for _, valid in split.folds), split.test]
+    said = [_answers(made, rows.inputs[names].iloc[part], rows.signature) for part in parts]
+    return made, narrowed(rows.signature, names), said, 0.0
+
+
+# -- what is kept -----------------------------------------------------------------------------------
+
+
+def _bank(rows: Rows, split: Split, said: Said) -> Bank:
+    parts = [*(valid for _, valid in split.folds), split.test]
+    places = np.concatenate(parts)
+    fold = np.concatenate([np.full(len(part), k if k < len(split.folds) else HELD_OUT) for k, part in enumerate(parts)])
+    optional: dict[str, Any] = {name: getattr(rows, name) for name in ("weight", "time", "group")}
+    return Bank(
+        ids=rows.ids[places],
+        fold=fold.astype(np.int64),
+        target=rows.target[places],
+        outputs=np.concatenate(said),
+        task=rows.signature.task,
+        labels=rows.signature.labels,
+        **{name: None if values is None else values[places] for name, values in optional.items()},
+    )
+
+
+def _notes(heard: list[warnings.WarningMessage]) -> tuple[str, ...]:
+    """What libraries warned of, once each, a line each; their deprecations are theirs to mend."""
+    theirs = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
+    ours = [one for one in heard if not issubclass(one.category, theirs)]
+    return tuple(dict.fromkeys(f"{one.category.__name__}: {str(one.message).strip().splitlines()[0]}" for one in ours))

@@ -1,0 +1,80 @@
+"""``rivals.Project``: the verbs of the command line as methods that return values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rivals.flows.workspace import open_workspace
+
+if TYPE_CHECKING:
+    from rivals.decide.compare import Leaderboard
+    from rivals.flows.gate import GateReport
+    from rivals.flows.rollout import Started
+    from rivals.flows.train import BuildReport
+    from rivals.values import Rollout
+
+STEERING = ("pause", "resume", "promote", "rollback")
+
+
+class Project:
+    """A project file and its verbs: ``Project("rivals.yaml").train()``.
+
+    Every method returns a value; what the command line refuses with a sentence is raised as a ``RivalsError``.
+    """
+
+    def __init__(self, file: str | Path = "rivals.yaml", settings: Sequence[str] = ()) -> None:
+        self.workspace = open_workspace(Path(file), settings)
+
+    def __repr__(self) -> str:
+        spec = self.workspace.spec
+        return f"Project({spec.project!r}, {len(spec.variants)} variants)"
+
+    def train(self, variants: Sequence[str] = ()) -> BuildReport:
+        """Build what is missing, all variants side by side."""
+        from rivals.flows.train import train_project  # noqa: PLC0415 -- a verb loads its flow when it is called
+
+        return train_project(self.workspace, variants)
+
+    def compare(self, metric: str | None = None) -> Leaderboard:
+        """Rank the variants from the prediction bank."""
+        from rivals.flows.compare import compare_project  # noqa: PLC0415
+
+        return compare_project(self.workspace, metric)
+
+    def gate(self, variant: str | None = None) -> GateReport:
+        """Ask whether a variant may go live."""
+        from rivals.flows.gate import gate_project  # noqa: PLC0415
+
+        return gate_project(self.workspace, variant)
+
+    def start_rollout(self, variant: str) -> Started:
+        """Start a challenger in the shadow."""
+        from rivals.flows.rollout import start_rollout  # noqa: PLC0415
+
+        return start_rollout(self.workspace, variant)
+
+    def steer(self, command: str) -> Rollout:
+        """Pause, resume, promote or rollback the running rollout."""
+        from rivals.flows.rollout import steer  # noqa: PLC0415
+
+        return steer(self.workspace, command)
+
+    def status(self) -> dict[str, Any]:
+        """What runs: champion, weights, rollout, evidence, counts."""
+        from rivals.flows.status import status_of  # noqa: PLC0415
+
+        return status_of(self.workspace)
+
+    def history(self) -> list[dict[str, Any]]:
+        """What was decided, and on what evidence."""
+        from rivals.flows.status import history_of  # noqa: PLC0415
+
+        return history_of(self.workspace)
+
+    def explain(self, request_id: str) -> dict[str, Any]:
+        """Why a request went where it went."""
+        from rivals.flows.status import explain_request  # noqa: PLC0415
+
+        return explain_request(self.workspace, request_id)

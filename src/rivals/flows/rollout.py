@@ -1,0 +1,312 @@
+"""One rollout decision: look, judge, write down, act. ``tick`` is what the control process calls again and again."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from inspect import signature
+from typing import Any
+
+import msgspec
+
+from rivals import plugins
+from rivals.bundles import read_manifest
+from rivals.decide import rollout as rules_of
+from rivals.decide.analysis import analyse
+from rivals.errors import RolloutError
+from rivals.flows.forecast import expected_days
+from rivals.flows.workspace import Workspace
+from rivals.observe.evidence import EvidenceState, Rules, advance, evidence
+from rivals.observe.outcomes import matured
+from rivals.protocols import Judge
+from rivals.registry.ledger import Ledger
+from rivals.registry.store import Transaction
+from rivals.serve.reconcile import read_endpoint
+from rivals.statistics.assignment import reweight
+from rivals.values import (
+    Arm,
+    Evidence,
+    Instruction,
+    Notify,
+    Phase,
+    Promote,
+    RollBack,
+    Rollout,
+    RoutingTable,
+    SetRoutes,
+    Shadow,
+    Use,
+    Verdict,
+    Version,
+)
+
+DAY = 86_400.0
+BATCH = 20_000  # closed exposures judged in one go
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A rollout that began, and how long its decision should take."""
+
+    rollout: Rollout
+    expected_days: float | None
+    too_long: bool
+    sentence: str
+
+
+# -- steering by people --------------------------------------------------------------------------------
+
+
+def start_rollout(workspace: Workspace, variant: str) -> Started:
+    """Start ``variant`` in the shadow of the champion. Raises ``RolloutError`` where it does not fit."""
+    store, endpoint, table = workspace.store, workspace.endpoint, workspace.table()
+    if running := store.active_rollout(endpoint.name):
+        name = running.challenger.variant
+        raise RolloutError(f"{name!r} is being rolled out already; end it first: `rivals rollout rollback`.")
+    if variant == table.champion:
+        raise RolloutError(f"{variant!r} is the champion already.")
+    trained = workspace.trained(variant)
+    _fits(workspace, table, trained.digest)
+    now = clock_of(workspace)
+    wish = endpoint.rollout
+    begun = rules_of.start(
+        endpoint=endpoint.name,
+        champion=_version(table, table.champion),
+        challenger=Version(variant, trained.digest),
+        steps=wish.steps,
+        every=wish.every,
+        deadline=wish.deadline,
+        autonomy=endpoint.autonomy,
+        now=now,
+        base_revision=table.revision,
+    )
+    days = expected_days(workspace, table.champion, variant, now)
+    forecast = (
+        "no forecast: no paired held-out days" if days is None else f"a decision is expected after {days:.0f} days"
+    )
+    too_long = days is not None and days * DAY > wish.deadline
+    sentence = (
+        f"{variant} starts in the shadow of {table.champion}; {forecast}, the deadline is {wish.deadline / DAY:g}."
+    )
+    with store.transaction() as tx:
+        body = {"challenger": variant, "champion": table.champion, "expected_days": days, "by": "a person"}
+        Ledger(store).append(tx, endpoint.name, "rollout.started", now, {"rollout": begun.id, **body})
+        _act(tx, workspace, begun, [SetRoutes(0.0)])
+        tx.put_rollout(begun)
+    return Started(begun, days, too_long, sentence)
+
+
+def steer(workspace: Workspace, command: str) -> Rollout:
+    """Apply a person's command to the running rollout: pause, resume, promote or rollback."""
+    store, endpoint = workspace.store, workspace.endpoint.name
+    running = store.active_rollout(endpoint)
+    if running is None and command == "rollback":
+        running = next((one for one in reversed(store.rollouts(endpoint)) if one.phase is Phase.PROMOTED), None)
+    if running is None:
+        raise RolloutError(f"No rollout runs on {endpoint!r}; `rivals rollout start VARIANT` starts one.")
+    now = clock_of(workspace)
+    after, instructions = getattr(rules_of, command)(running, now)
+    with store.transaction() as tx:
+        _record(tx, workspace, after, f"rollout.{command}", now, None, None, instructions)
+        _act(tx, workspace, after, instructions)
+        tx.put_rollout(after)
+    return after
+
+
+def watch(workspace: Workspace, seconds: float, say: Callable[[str], None]) -> Rollout:
+    """Wait for the end of the newest rollout, at most so long; the rollout as it is then."""
+    store, endpoint = workspace.store, workspace.endpoint.name
+    until, last = time.monotonic() + seconds, ""
+    while True:
+        known = store.rollouts(endpoint)
+        if not known:
+            raise RolloutError(f"No rollout was ever started on {endpoint!r}.")
+        now = known[-1]
+        line = f"{now.challenger.variant}: {now.phase.value} {now.share:.0%}"
+        if line != last:
+            say(line)
+            last = line
+        if now.phase.final or time.monotonic() >= until:
+            return now
+        time.sleep(0.2)
+
+
+# -- the judge's loop ------------------------------------------------------------------------------------
+
+
+def tick(workspace: Workspace, now: float) -> Rollout | None:
+    """Judge the running rollout on everything known by ``now``; act on the verdict. None: nothing runs.
+
+    State, verdict, ledger entry, rollout and routing table are one transaction: all of it happened, or none.
+    """
+    store, endpoint = workspace.store, workspace.endpoint.name
+    running = store.active_rollout(endpoint)
+    if running is None:
+        return None
+    before = _state(workspace, running)
+    state = look(workspace, running, before, now)
+    found = evidence(state, running, now)
+    verdict = analyse(found, judges_of(workspace))
+    after, instructions = rules_of.advance(running, verdict, now)
+    noteworthy = bool(instructions) or state.blocks != before.blocks
+    with store.transaction() as tx:
+        if noteworthy:
+            _record(tx, workspace, after, "rollout.judged", now, found, verdict, instructions)
+        _act(tx, workspace, after, instructions)
+        tx.put_state(f"evidence/{running.id}", msgspec.json.encode(state))
+        tx.put_state(f"verdict/{running.id}", msgspec.json.encode(verdict))
+        if after != running:
+            tx.put_rollout(after)
+    return after
+
+
+def look(workspace: Workspace, rollout: Rollout, state: EvidenceState, now: float) -> EvidenceState:
+    """Take in what was closed since the last look, and the time blocks that matured."""
+    store, rules = workspace.store, rules_for(workspace)
+    pair = (rollout.champion.variant, rollout.challenger.variant)
+    while closed := store.exposures_since(rollout.endpoint, state.cursor, BATCH, pair):
+        exposures = [exposure for _, exposure in closed]
+        state = advance(state, exposures, (), now, rules, cursor=closed[-1][0])
+        if len(closed) < BATCH:
+            break
+    blocks = [
+        (start, store.pairs(rollout.endpoint, *pair, start, start + rules.block))
+        for start in matured(state, rollout.started, now, rules)
+    ]
+    return advance(state, (), blocks, now, rules, cursor=state.cursor)
+
+
+def rules_for(workspace: Workspace) -> Rules:
+    """The rules of evidence that the project file asks for."""
+    spec, wish = workspace.spec, workspace.endpoint.rollout
+    return Rules(
+        metric=wish.metric or ("squared" if spec.data.task == "regression" else "brier"),
+        margin=wish.risk.margin,
+        limit=wish.risk.limit,
+        block=wish.block,
+        label_delay=spec.data.label_delay,
+    )
+
+
+def judges_of(workspace: Workspace) -> Sequence[Judge]:
+    """The judges of the project file; one alpha is shared by all that can end a rollout."""
+    wish = workspace.endpoint.rollout
+    alpha = wish.risk.alpha / len(wish.judges)
+    return [_judge(use, alpha) for use in wish.judges]
+
+
+def clock_of(workspace: Workspace) -> float:
+    """Now, on the endpoint's clock: the wall's, or in a replay the time of the newest row."""
+    settings = read_endpoint(workspace.run_dir)
+    if settings is None or settings.clock == "wall":
+        return time.time()
+    newest = workspace.store.latest_time(workspace.endpoint.name)
+    if newest is None:
+        raise RolloutError("The clock is the traffic's own, and there was none yet; send requests first.")
+    return newest
+
+
+# -- acting: data becomes the next routing table ---------------------------------------------------------
+
+
+def routes(table: RoutingTable, rollout: Rollout, instruction: Instruction, standing: Sequence[Shadow]) -> RoutingTable:
+    """The next table: the same salt, the least movement of units, one revision up."""
+    champion = Arm(rollout.champion.variant, rollout.champion.digest, 1.0)
+    challenger = Arm(rollout.challenger.variant, rollout.challenger.digest, 1.0)
+    match instruction:
+        case Promote():
+            arms, pair = (challenger,), ()
+        case RollBack():
+            arms, pair = (champion,), ()
+        case SetRoutes(share, paired):
+            arms = (
+                (replace(champion, weight=1 - share), replace(challenger, weight=share)) if share > 0 else (champion,)
+            )
+            pair = (Shadow(challenger.variant, challenger.digest),) if paired else ()
+        case Notify():
+            return table
+    names = {arm.variant for arm in arms}
+    weights = {arm.variant: arm.weight for arm in arms}
+    shadows = {shadow.variant: shadow for shadow in (*standing, *pair)}
+    return replace(
+        table,
+        revision=table.revision + 1,
+        champion=arms[0].variant,
+        arms=arms,
+        slots=reweight(table.slots, [arm.variant for arm in table.arms], list(weights), list(weights.values())),
+        shadows=tuple(shadow for name, shadow in shadows.items() if name not in names or len(names) > 1),
+        rollout="" if rollout.phase.final else rollout.id,
+    )
+
+
+def _act(tx: Transaction, workspace: Workspace, rollout: Rollout, instructions: Sequence[Instruction]) -> None:
+    for instruction in instructions:
+        table = workspace.table()
+        after = routes(table, rollout, instruction, standing_shadows(workspace, table.champion))
+        if after != table:
+            tx.put_table(after, expect=table.revision)
+
+
+def standing_shadows(workspace: Workspace, champion: str) -> list[Shadow]:
+    """The shadows that the project file keeps at all times."""
+    names = [name for name in workspace.endpoint.shadows if name != champion]
+    return [Shadow(name, workspace.trained(name).digest) for name in names]
+
+
+def _record(
+    tx: Transaction,
+    workspace: Workspace,
+    rollout: Rollout,
+    kind: str,
+    now: float,
+    found: Evidence | None,
+    verdict: Verdict | None,
+    instructions: Sequence[Instruction],
+) -> None:
+    """Write the verdict down before anybody acts on it."""
+    body: dict[str, Any] = {
+        "rollout": rollout.id,
+        "champion": rollout.champion.variant,
+        "challenger": rollout.challenger.variant,
+        "phase": rollout.phase.value,
+        "share": rollout.share,
+        "reason": rollout.reason,
+        "verdict": verdict,
+        "evidence": found,
+        "evidence_digest": hashlib.sha256(msgspec.json.encode(found, order="sorted")).hexdigest() if found else None,
+        "instructions": [{"kind": type(one).__name__, **msgspec.to_builtins(one)} for one in instructions],
+    }
+    Ledger(workspace.store).append(tx, rollout.endpoint, kind, now, msgspec.to_builtins(body))
+
+
+def _state(workspace: Workspace, rollout: Rollout) -> EvidenceState:
+    raw = workspace.store.state(f"evidence/{rollout.id}")
+    return msgspec.json.decode(raw, type=EvidenceState) if raw else EvidenceState()
+
+
+def _judge(use: Use, alpha: float) -> Judge:
+    takes = signature(plugins.factory(Judge, use.name)).parameters
+    options = {"alpha": alpha, **use.options} if "alpha" in takes else dict(use.options)
+    return plugins.make(Judge, Use(use.name, options))
+
+
+def _version(table: RoutingTable, variant: str) -> Version:
+    return next(Version(arm.variant, arm.digest) for arm in table.arms if arm.variant == variant)
+
+
+def _fits(workspace: Workspace, table: RoutingTable, digest: str) -> None:
+    """A challenger must answer what clients already send, and be servable in process."""
+    manifest = read_manifest(workspace.blobs.path(digest))
+    if manifest.runtime == "child":
+        raise RolloutError(f"This variant cannot be served in process: {manifest.reason}")
+    champion = read_manifest(workspace.blobs.path(_version(table, table.champion).digest)).signature
+    settings = read_endpoint(workspace.run_dir)
+    sent = {column.name for column in (settings.columns if settings else champion.inputs)}
+    if missing := [column.name for column in manifest.signature.inputs if column.name not in sent]:
+        raise RolloutError(
+            f"It needs {', '.join(missing)}, which clients of this endpoint do not send; `rivals serve` again to ask for it."
+        )
+    if manifest.signature.task != champion.task or manifest.signature.labels != champion.labels:
+        raise RolloutError("It answers another question than the champion: task or labels differ.")

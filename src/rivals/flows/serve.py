@@ -1,0 +1,97 @@
+"""Serve an endpoint: the first routing table, the workers, the control process."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Callable, Sequence
+
+from rivals.bundles import read_manifest
+from rivals.errors import RivalsError
+from rivals.flows.compare import compare_project
+from rivals.flows.control import publish
+from rivals.flows.rollout import standing_shadows
+from rivals.flows.workspace import Workspace
+from rivals.registry.ledger import Ledger
+from rivals.serve.reconcile import EndpointConfig, publish_endpoint, publish_lease
+from rivals.serve.supervisor import Supervisor, WorkerConfig
+from rivals.statistics.assignment import slots
+from rivals.values import Arm, Column, RoutingTable
+
+
+def serve_project(
+    workspace: Workspace,
+    *,
+    host: str,
+    port: int,
+    workers: int,
+    control_port: int,
+    clock: str,
+    settings: Sequence[str],
+    say: Callable[[str], None],
+) -> None:
+    """Serve until SIGTERM or SIGINT. What dies is started again; what is in flight is answered first."""
+    if clock not in {"wall", "replay"}:
+        raise RivalsError(f"--clock {clock}: there is wall, and replay, where the rows bring their own time.")
+    if host not in {"127.0.0.1", "::1", "localhost"} and not os.environ.get("RIVALS_TOKEN"):
+        raise RivalsError(f"--host {host} is open to others; set RIVALS_TOKEN first, or serve on loopback.")
+    first_table(workspace)
+    publish_endpoint(workspace.run_dir, endpoint_config(workspace, clock))
+    publish(workspace)
+    publish_lease(workspace.run_dir, 30.0)
+    overlay = [word for setting in settings for word in ("--set", setting)]
+    control = [sys.executable, "-m", "rivals", "control", "-f", str(workspace.file), *overlay]
+    control += ["--host", host, "--control-port", str(control_port), "--clock", clock]
+    configs = [
+        WorkerConfig(str(workspace.run_dir), str(workspace.blobs.folder), slot, host, port, clock)
+        for slot in range(workers)
+    ]
+    say(f"{workspace.endpoint.name}: http://{host}:{port}/v2/models/{workspace.endpoint.name}/infer, {workers} workers")
+    say(f"control: http://{host}:{control_port}/api/status")
+    Supervisor(configs, [control]).run()
+
+
+def first_table(workspace: Workspace) -> RoutingTable:
+    """The table in force; where there is none yet, the project's champion takes everything."""
+    store, endpoint = workspace.store, workspace.endpoint
+    if table := store.table(endpoint.name):
+        return table
+    champion = endpoint.champion or compare_project(workspace).recommended
+    digest = workspace.trained(champion).digest
+    if read_manifest(workspace.blobs.path(digest)).runtime == "child":
+        raise RivalsError(f"{champion!r} cannot be served in process yet; name another champion under 'endpoint'.")
+    table = RoutingTable(
+        endpoint=endpoint.name,
+        revision=1,
+        champion=champion,
+        arms=(Arm(champion, digest, 1.0),),
+        salt=secrets.token_hex(8),
+        slots=slots([1.0]),
+        shadows=tuple(standing_shadows(workspace, champion)),
+        policy=endpoint.policy,
+    )
+    with store.transaction() as tx:
+        body = {"champion": champion, "digest": digest, "revision": 1}
+        Ledger(store).append(tx, endpoint.name, "endpoint.started", 0.0, body)
+        tx.put_table(table, expect=None)
+    return table
+
+
+def endpoint_config(workspace: Workspace, clock: str) -> EndpointConfig:
+    """What clients send: the inputs of every variant of the project, so that no challenger asks for more later."""
+    columns: dict[str, Column] = {}
+    for trained in workspace.store.trained_all():
+        for column in read_manifest(workspace.blobs.path(trained.digest)).signature.inputs:
+            known = columns.get(column.name)
+            columns[column.name] = column if known is None or column.nullable else known
+    data, endpoint = workspace.spec.data, workspace.endpoint
+    return EndpointConfig(
+        name=endpoint.name,
+        task=data.task,
+        unit=endpoint.unit,
+        time=data.time,
+        id=data.id,
+        columns=tuple(columns.values()),
+        clock=clock,
+    )

@@ -1,0 +1,103 @@
+"""What runs, what was decided, and why one request went where it went."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from rivals.errors import RivalsError
+from rivals.flows.workspace import Workspace
+from rivals.registry.ledger import Ledger
+from rivals.statistics.assignment import slot
+from rivals.statistics.losses import score
+from rivals.values import SLOTS, Rollout, RoutingTable, Verdict
+
+
+def status_of(workspace: Workspace) -> dict[str, Any]:
+    """Champion, weights, rollout, last verdict, counts against the weights, live scores on the labels so far."""
+    table, store = workspace.table(), workspace.store
+    counts = store.counts(table.endpoint)
+    return {
+        "endpoint": table.endpoint,
+        "revision": table.revision,
+        "champion": table.champion,
+        "weights": {arm.variant: arm.weight for arm in table.arms},
+        "shadows": [shadow.variant for shadow in table.shadows],
+        "rollout": rollout_of(workspace),
+        "counts": counts,
+        "expected": store.expected(table.endpoint),
+        "scores": live_scores(workspace, sorted(counts)),
+    }
+
+
+def rollout_of(workspace: Workspace) -> dict[str, Any]:
+    """The running rollout or else the last one, with its newest verdict; empty if there never was one."""
+    rollouts = workspace.store.rollouts(workspace.endpoint.name)
+    if not rollouts:
+        return {}
+    newest: Rollout = workspace.store.active_rollout(workspace.endpoint.name) or rollouts[-1]
+    raw = workspace.store.state(f"verdict/{newest.id}")
+    verdict = msgspec.json.decode(raw, type=Verdict) if raw else None
+    body: dict[str, Any] = msgspec.to_builtins(newest)
+    return {**body, "share": newest.share, "verdict": msgspec.to_builtins(verdict)}
+
+
+def live_scores(workspace: Workspace, variants: list[str]) -> dict[str, dict[str, float]]:
+    """Metrics per variant over its own labelled answers to clients, float64."""
+    spec, found = workspace.spec, {}
+    for variant in variants:
+        outputs, labels = workspace.store.labelled(workspace.endpoint.name, variant)
+        if len(labels):
+            metrics = {name: score(name, labels, outputs) for name in spec.measures}
+            found[variant] = {**metrics, "labelled": float(len(labels))}
+    return found
+
+
+def history_of(workspace: Workspace) -> list[dict[str, Any]]:
+    """The ledger's entries of the endpoint, oldest first."""
+    entries = Ledger(workspace.store).entries(workspace.endpoint.name)
+    return [msgspec.to_builtins(entry) for entry in entries]
+
+
+def verify_ledger(workspace: Workspace) -> dict[str, Any]:
+    """Check the chain; returns the number of entries and its head. Raises ``LedgerError`` at the first break."""
+    ledger = Ledger(workspace.store)
+    head = ledger.verify()
+    return {"entries": len(ledger.entries()), "head": head}
+
+
+def explain_request(workspace: Workspace, request_id: str) -> dict[str, Any]:
+    """Rule, slot, salt, weights and rollout behind one answer, with its label and its paired answers."""
+    store = workspace.store
+    exposures = store.exposure(request_id)
+    if not exposures:
+        raise RivalsError(f"No request {request_id!r} is known; ids are those of the answer's X-Request-Id header.")
+    primary = next((one for one in exposures if not one.shadow), exposures[0])
+    table = store.table_at(primary.endpoint, primary.revision)
+    return {
+        "id": primary.id,
+        "time": primary.time,
+        "answered_by": primary.variant,
+        "outcome": primary.outcome.value,
+        "output": list(primary.output),
+        "latency_us": primary.latency_us,
+        "unit": primary.unit,
+        "propensity": dict(primary.propensity),
+        "label": store.label(primary.id),
+        "shadows": [{"variant": one.variant, "output": list(one.output)} for one in exposures if one.shadow],
+        "table": _table(table, primary.unit) if table else None,
+    }
+
+
+def _table(table: RoutingTable, unit: str) -> dict[str, Any]:
+    return {
+        "revision": table.revision,
+        "champion": table.champion,
+        "policy": table.policy.name,
+        "salt": table.salt,
+        "slot": slot(table.salt, unit),
+        "slots": SLOTS,
+        "weights": {arm.variant: arm.weight for arm in table.arms},
+        "rollout": table.rollout,
+    }

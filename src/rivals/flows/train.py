@@ -1,0 +1,319 @@
+"""Build what is missing: all variants of a wave side by side, each in a process of its own."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rivals import plugins
+from rivals.build import bank
+from rivals.build.bundle import Bundle, write, write_ensemble
+from rivals.build.evaluate import measure, scores
+from rivals.build.folds import split
+from rivals.build.pipeline import StepsJob, keep, kept, share
+from rivals.build.plan import Plan, plan
+from rivals.build.rows import digest, narrowed, prepare
+from rivals.build.train import READY, Fitted, Job, pipeline, train
+from rivals.ensemble.family import Ensemble
+from rivals.errors import RivalsError
+from rivals.flows.workspace import Workspace
+from rivals.protocols import Backend, Combiner, Source
+from rivals.registry.lineage import Lineage, lineage
+from rivals.serve.runtimes import predictor
+from rivals.spec.project import VariantSpec
+from rivals.values import Trained, Use, Version
+
+
+@dataclass(frozen=True, slots=True)
+class BuildEvent:
+    """What happens to a variant just now: running, built, kept or failed."""
+
+    variant: str
+    state: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What there is after a build, what was kept from earlier ones, and what failed, with its reason."""
+
+    trained: tuple[Trained, ...]
+    kept: tuple[str, ...]
+    failed: Mapping[str, str]
+    notes: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """All that one process needs to build one variant and to write its bundle."""
+
+    job: Job
+    bundles: Path
+    lineage: Mapping[str, Any]
+    members: Mapping[str, str]  # of an ensemble: digests by name
+    banks: Mapping[str, Path]  # of an ensemble: the members' predictions
+    combiner: Use | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A built variant, small enough to travel."""
+
+    fitted: Fitted
+    bundle: Bundle
+
+
+def plan_project(workspace: Workspace) -> dict[str, str]:
+    """Every variant and whether it would be built; reads the data, builds nothing."""
+    found, _ = _planned(workspace, ())
+    waves = {name: f"to build, in wave {number}" for number, wave in enumerate(found.waves, 1) for name in wave}
+    return {name: waves.get(name, "built already") for name in found.wishes}
+
+
+def train_project(
+    workspace: Workspace, only: Sequence[str] = (), tell: Callable[[BuildEvent], None] = lambda _: None
+) -> BuildReport:
+    """Build what is missing and register it. A variant that fails is reported; the others finish."""
+    started = time.monotonic()
+    for metric in workspace.spec.measures:
+        measure(metric, workspace.spec.data.task)  # refused here, not after an hour of fitting
+    found, data = _planned(workspace, only)
+    for name in found.kept:
+        tell(BuildEvent(name, "kept"))
+    failed: dict[str, str] = {}
+    notes: list[str] = []
+    if found.waves:
+        with _scratch(workspace) as work, _backend(workspace) as backend:
+            build = _Build(workspace, found, data, work, backend, tell, failed, notes)
+            build.prepare()
+            for wave in found.waves:
+                build.wave(wave)
+    trained = [
+        one for one in workspace.store.trained_all() if one.variant in found.wishes and one.variant not in failed
+    ]
+    by_name = {one.name: number for number, one in enumerate(workspace.spec.variants)}
+    trained.sort(key=lambda one: by_name[one.variant])
+    return BuildReport(tuple(trained), found.kept, failed, tuple(notes), time.monotonic() - started)
+
+
+def build_one(order: Order) -> Made:
+    """Fit one variant and write its bundle. A task for a ``Backend``: it runs in a process of its own."""
+    rows, division = kept(order.job.rows)
+    fitted = combine(order) if order.combiner else train(order.job)
+    inputs = rows.inputs.iloc[division.train][[column.name for column in fitted.signature.inputs]]
+    facts: dict[str, Any] = {"metrics": dict(fitted.scores.metrics), "lineage": dict(order.lineage)}
+    if order.combiner:
+        made = write_ensemble(
+            order.bundles,
+            order.members,
+            order.combiner,
+            inputs,
+            runtime=predictor,
+            opener=order.bundles.joinpath,
+            **facts,
+        )
+    else:
+        made = write(order.bundles, pipeline(fitted), fitted.signature, inputs, runtime=predictor, **facts)
+    return Made(fitted, made)
+
+
+def combine(order: Order) -> Fitted:
+    """An ensemble from the bank: no refit, and honest, for no member saw the rows it predicted."""
+    assert order.combiner is not None
+    started = time.perf_counter()
+    banked = {name: bank.read(folder) for name, folder in order.banks.items()}
+    first = next(iter(banked.values()))
+    ensemble = Ensemble(tuple(banked), plugins.make(Combiner, order.combiner))
+    said = replace(first, outputs=ensemble.outputs({name: one.outputs for name, one in banked.items()}))
+    bank.write(order.job.into, said)
+    rows, _ = kept(order.job.rows)
+    seconds = time.perf_counter() - started
+    return Fitted(order.job.variant, order.job.into, rows.signature, scores(said, order.job.metrics), seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """The source as it was read: its frame only if somebody is to be fitted on it."""
+
+    frame: Any
+    digest: str
+    models: Mapping[str, str]
+
+
+@dataclass
+class _Build:
+    """One build under way."""
+
+    workspace: Workspace
+    plan: Plan
+    data: _Data
+    work: Path
+    backend: Backend
+    tell: Callable[[BuildEvent], None]
+    failed: dict[str, str]
+    notes: list[str]
+
+    def prepare(self) -> None:
+        """Compute what variants share, once: the rows, their division, and each feature set per fold."""
+        spec = self.workspace.spec
+        rows = prepare(self.data.frame, spec.data)
+        wanted = spec.data.split
+        division = split(
+            len(rows), by=wanted.by, folds=wanted.folds, test=wanted.test, gap=wanted.gap, seed=spec.seed,
+            time=rows.time, group=rows.group,
+        )  # fmt: skip
+        self.rows = keep(rows, division, self.work / "rows")
+        self.count = len(rows)
+        self.lineage: Lineage = lineage(self.workspace.folder, spec.seed)
+        self.features: dict[tuple[str, tuple[str, ...] | None], Future[Path]] = {}
+        for name in (name for wave in self.plan.waves for name in wave):
+            variant = spec.variant(name)
+            key = (variant.features or "", variant.columns)
+            if variant.kind == "train" and key not in self.features:
+                narrowed(rows.signature, variant.columns)
+                into = self.work / f"features-{len(self.features)}"
+                job = StepsJob(key[0], spec.features.get(key[0], ()), variant.columns, self.rows, into)
+                self.features[key] = self.backend.submit(share, job)
+
+    def wave(self, names: Sequence[str]) -> None:
+        """Build a wave, side by side; register each variant as it comes."""
+        running: dict[Future[Made], str] = {}
+        for name in names:
+            try:
+                order = self._order(self.workspace.spec.variant(name))
+            except RivalsError as error:
+                self._fail(name, error)
+                continue
+            running[self.backend.submit(build_one, order)] = name
+            self.tell(BuildEvent(name, "running"))
+        for future in as_completed(running):
+            name = running[future]
+            try:
+                self._register(name, future.result())
+            except RivalsError as error:
+                self._fail(name, error)
+
+    def _order(self, variant: VariantSpec) -> Order:
+        state, name = self.workspace.state, variant.name
+        family, features, banks = Use(variant.family or "", variant.with_), None, dict[str, Path]()
+        members: dict[str, str] = {}
+        for member in variant.members:
+            if member in self.failed:
+                raise RivalsError(f"its member {member!r} failed")
+            members[member] = self.workspace.trained(member).digest
+            banks[member] = state / "bank" / self.plan.wishes[member]
+        if variant.kind == "ready":
+            family = Use(READY, {"path": self.data.models[name]})
+        elif variant.kind == "train":
+            features = self.features[variant.features or "", variant.columns].result()
+        combiner = Use(str(variant.with_.get("combiner", "mean"))) if members else None
+        bank_folder = state / "bank" / self.plan.wishes[name]
+        job = Job(name, family, self.rows, bank_folder, self.workspace.spec.measures, self.workspace.spec.seed)
+        job = replace(job, columns=variant.columns, features=features)
+        facts = {
+            "variant": name,
+            "wish": self.plan.wishes[name],
+            "data": self.data.digest,
+            "commit": self.lineage.commit,
+        }
+        return Order(job, self.workspace.blobs.folder, facts, members, banks, combiner)
+
+    def _register(self, name: str, made: Made) -> None:
+        fitted, bundle = made.fitted, made.bundle
+        trained = Trained(
+            variant=name,
+            digest=bundle.digest,
+            wish=self.plan.wishes[name],
+            scores=fitted.scores,
+            fit_seconds=fitted.fit_seconds,
+            predict_us=bundle.predict_us,
+            bytes=bundle.bytes,
+            runtime=bundle.manifest.runtime,
+            parity=bundle.manifest.parity,
+        )
+        (fitted.into / "pipeline.pickle").unlink(missing_ok=True)  # the bundle has it now, without pickle
+        version = Version(name, bundle.digest)
+        try:
+            version = self._track(trained, bundle)
+        except RivalsError as error:
+            self.notes.append(f"{name}: built, but MLflow does not know it: {error}")
+        self.notes.extend(f"{name}: {note}" for note in fitted.notes)
+        if bundle.manifest.reason:
+            self.notes.append(f"{name}: not servable in process: {bundle.manifest.reason}")
+        with self.workspace.store.transaction() as tx:
+            tx.put_trained(trained, version, {"p99_us": bundle.p99_us})
+        self.tell(BuildEvent(name, "built", f"{fitted.scores.metrics[self.workspace.spec.measures[0]]:.4f}"))
+
+    def _track(self, trained: Trained, bundle: Bundle) -> Version:
+        from rivals.registry.mlflow import Data  # noqa: PLC0415 -- importing MLflow costs a second: not before it is needed
+
+        variant = self.workspace.spec.variant(trained.variant)
+        params = msgspec.to_builtins(variant.model_dump(mode="python", by_alias=True, exclude_none=True))
+        return self.workspace.tracker.register(
+            trained,
+            bundle.folder,
+            params={key: value for key, value in params.items() if value not in ("", (), {})},
+            metrics=dict(trained.scores.metrics),
+            lineage=self.lineage,
+            data=Data(self.workspace.spec.project, self.data.digest, self.count, self.workspace.spec.data.source.name),
+        )
+
+    def _fail(self, name: str, error: RivalsError) -> None:
+        self.failed[name] = str(error)
+        self.tell(BuildEvent(name, "failed", str(error)))
+
+
+def _planned(workspace: Workspace, only: Sequence[str]) -> tuple[Plan, _Data]:
+    spec = workspace.spec
+    frame = plugins.make(Source, spec.data.source).read()
+    models = {one.name: _model(workspace, one.model) for one in spec.variants if one.model is not None}
+    data = _Data(frame, digest(frame), models)
+    known = set(workspace.store.known_wishes())
+    newest = {one.variant: one.wish for one in workspace.store.trained_all()}
+    found = plan(spec, data.digest, known, only, models)
+    # Built once under this wish, but another wish of that name was built since: it is the newest that counts.
+    stale = [name for name in found.kept if newest.get(name) != found.wishes[name]]
+    return (
+        (plan(spec, data.digest, known - {found.wishes[name] for name in stale}, only, models), data)
+        if stale
+        else (found, data)
+    )
+
+
+def _model(workspace: Workspace, model: str) -> str:
+    """Where a ready model lies: a registry's URI is fetched, a path starts at the project file."""
+    if model.startswith("models:/"):
+        return str(workspace.tracker.download(model, workspace.state / "work" / "models"))
+    beside = workspace.folder / model
+    return str(beside) if beside.exists() else model
+
+
+@contextmanager
+def _scratch(workspace: Workspace) -> Iterator[Path]:
+    """A folder for what the processes of this build hand to one another; gone at its end."""
+    parent = workspace.state / "work"
+    parent.mkdir(mode=0o700, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _backend(workspace: Workspace) -> Iterator[Backend]:
+    backend = plugins.make(Backend, Use("local", workspace.spec.limits.model_dump()))
+    try:
+        yield backend
+    finally:
+        backend.close()

@@ -1,0 +1,132 @@
+"""A project on disk: its wish, and what rivals remembers about it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rivals import plugins
+from rivals.errors import RivalsError, SpecError
+from rivals.protocols import Combiner, Family, Judge, Policy, Source, Step
+from rivals.registry.blobs import Blobs
+from rivals.registry.store import Store
+from rivals.spec.load import load
+from rivals.spec.project import EndpointSpec, ProjectSpec
+from rivals.values import RoutingTable, Trained, Use
+
+if TYPE_CHECKING:
+    from rivals.registry.mlflow import Tracker
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A project file and what stands beside it under ``.rivals/``: made on first use, for this user's eyes only."""
+
+    spec: ProjectSpec
+    file: Path
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where the project file is; the user's own modules are imported from here."""
+        return self.file.parent
+
+    @cached_property
+    def state(self) -> Path:
+        """The folder of everything rivals remembers about this project."""
+        folder = self.folder / ".rivals"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
+    @cached_property
+    def store(self) -> Store:
+        """Routing tables, rollouts, exposures, the ledger."""
+        return Store(f"sqlite:///{self.state / 'store.db'}")
+
+    @cached_property
+    def blobs(self) -> Blobs:
+        """Bundles by digest."""
+        return Blobs(self.state / "bundles")
+
+    @cached_property
+    def tracker(self) -> Tracker:
+        """MLflow; imported only where it is needed, for it costs a second."""
+        from rivals.registry.mlflow import Tracker  # noqa: PLC0415 -- see above
+
+        uri = self.spec.tracking.uri or f"sqlite:///{self.state / 'mlflow.db'}"
+        return Tracker(uri, self.spec.project, self.state / "mlartifacts")
+
+    @property
+    def endpoint(self) -> EndpointSpec:
+        """The endpoint's wish. Raises ``SpecError`` where the project has none."""
+        if self.spec.endpoint is None:
+            raise SpecError(f"{self.file.name}: there is no endpoint yet; add 'endpoint: {{name: ...}}' to serve.")
+        return self.spec.endpoint
+
+    @property
+    def run_dir(self) -> Path:
+        """What the serving processes of the endpoint share."""
+        folder = self.state / "run" / self.endpoint.name
+        for path in (folder.parent, folder):
+            path.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
+    def trained(self, variant: str) -> Trained:
+        """The variant as it was last built. Raises ``RivalsError`` where it was not."""
+        found = self.store.trained(variant)
+        if found is None:
+            self.spec_variant(variant)
+            raise RivalsError(f"{variant!r} is not built yet; `rivals train` builds it.")
+        return found
+
+    def spec_variant(self, variant: str) -> str:
+        """The name itself, if the project has that variant."""
+        names = [one.name for one in self.spec.variants]
+        if variant not in names:
+            raise RivalsError(f"There is no variant {variant!r}.{plugins.nearest(variant, names)}")
+        return variant
+
+    def table(self) -> RoutingTable:
+        """The routing table in force. Raises ``RivalsError`` before the endpoint was first served."""
+        table = self.store.table(self.endpoint.name)
+        if table is None:
+            raise RivalsError(f"Endpoint {self.endpoint.name!r} was never served; `rivals serve` starts it.")
+        return table
+
+
+def open_workspace(file: Path, overlay: Sequence[str] = ()) -> Workspace:
+    """Read a project file and check that every plug-in it names is there. Raises ``SpecError`` and its kin."""
+    file = file / "rivals.yaml" if file.is_dir() else file
+    workspace = Workspace(load(file, overlay), file.resolve())
+    for door, use in _plugins(workspace.spec):
+        plugins.check(door, use.name)
+    _importable(workspace.folder)
+    return workspace
+
+
+def _plugins(spec: ProjectSpec) -> Iterator[tuple[type[Any], Use]]:
+    yield Source, spec.data.source
+    for steps in spec.features.values():
+        yield from ((Step, step) for step in steps)
+    for variant in spec.variants:
+        if variant.kind == "train":
+            yield Family, Use(variant.family or "")
+        if variant.kind == "ensemble":
+            yield Combiner, Use(str(variant.with_.get("combiner", "mean")))
+    yield from ((Judge, judge) for judge in spec.gate)
+    if spec.endpoint:
+        yield Policy, spec.endpoint.policy
+        yield from ((Judge, judge) for judge in spec.endpoint.rollout.judges)
+
+
+def _importable(folder: Path) -> None:
+    """The user's modules stand beside the project file; processes started from here find them too."""
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if str(folder) not in known:
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(folder), *known]))

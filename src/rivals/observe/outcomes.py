@@ -1,0 +1,95 @@
+"""What answers turned out to mean: paired losses over blocks of time whose labels have come. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rivals.statistics.losses import BINARY, brier, log_loss, squared
+from rivals.values import Pair
+
+Floats = NDArray[np.float64]
+Metric = Literal["brier", "log_loss", "squared"]
+
+LEAST_LIKELY = 1e-3  # clipped log loss: no answer is worse than this probability for what happened
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A block's mean paired loss difference, challenger minus champion, over its labelled rows."""
+
+    mean: float
+    rows: int
+
+
+def matured(next_block: float, now: float, block: float, label_delay: float) -> list[float]:
+    """Starts of the blocks from ``next_block`` on that ended at least ``label_delay`` ago.
+
+    Labels as they come would favour whichever variant's labels come sooner (trap 2); a block is whole or not counted.
+    """
+    starts = []
+    while next_block + block + label_delay <= now:
+        starts.append(next_block)
+        next_block += block
+    return starts
+
+
+def difference(
+    pairs: Sequence[Pair], metric: Metric, labels: Sequence[Any], *, bound: float, min_pairs: int
+) -> Difference | None:
+    """The mean difference over labelled pairs, or None where fewer than ``min_pairs`` have a label.
+
+    ``labels`` are those of the outputs, in their order; a label that is not among them is no label. Silence is not
+    evidence: a block without enough labels is skipped, never counted as equal.
+    """
+    truths = _truths(pairs, metric, labels)
+    known = [(pair, truth) for pair, truth in zip(pairs, truths, strict=True) if truth is not None]
+    if len(known) < max(1, min_pairs):
+        return None
+    target = np.array([truth for _, truth in known], np.float64)
+    champion = np.array([pair.champion for pair, _ in known], np.float64)
+    challenger = np.array([pair.challenger for pair, _ in known], np.float64)
+    each = LOSSES[metric](target, challenger, bound) - LOSSES[metric](target, champion, bound)
+    each = each[np.isfinite(each)]
+    return Difference(float(each.mean()), len(each)) if len(each) >= max(1, min_pairs) else None
+
+
+def _truths(pairs: Sequence[Pair], metric: Metric, labels: Sequence[Any]) -> list[float | None]:
+    """Labels as indexes (or as the values they are, for ``squared``); None where there is none that fits."""
+    if metric == "squared":
+        return [
+            float(pair.label) if isinstance(pair.label, (int, float)) and math.isfinite(pair.label) else None
+            for pair in pairs
+        ]
+    places = {label: float(index) for index, label in enumerate(labels)}
+    # A label from outside may be anything JSON can say; a list or an object is none of ours.
+    return [None if isinstance(pair.label, (list, dict)) else places.get(pair.label) for pair in pairs]
+
+
+def _brier(target: Floats, outputs: Floats, _: float) -> Floats:
+    """Brier score in [0, 1]: (p - y)^2, which for several classes is half the sum over them."""
+    each = brier(target.astype(np.int64), outputs)
+    return each if outputs.shape[1] == BINARY else each / 2
+
+
+def _log_loss(target: Floats, outputs: Floats, _: float) -> Floats:
+    """Log loss, clipped and scaled to [0, 1]."""
+    worst = -math.log(LEAST_LIKELY)
+    return np.minimum(log_loss(target.astype(np.int64), outputs), worst) / worst
+
+
+def _squared(target: Floats, outputs: Floats, bound: float) -> Floats:
+    """Squared error, clipped at ``bound``."""
+    return np.minimum(squared(target, outputs), bound)
+
+
+LOSSES: Mapping[str, Callable[[Floats, Floats, float], Floats]] = {
+    "brier": _brier,
+    "log_loss": _log_loss,
+    "squared": _squared,
+}

@@ -1,0 +1,361 @@
+"""What rivals remembers and MLflow has no place for: routing tables, rollouts, exposures, feedback, small state.
+
+Reading is on ``Store``; what belongs together is written through one ``Transaction``::
+
+    with store.transaction() as tx:
+        Ledger(store).append(tx, endpoint, "rollout.judged", now, body)
+        tx.put_table(table, expect=7)
+
+All of it is kept, or nothing. A ``Store`` may be used by many threads, its database by many processes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from rivals.errors import Conflict
+from rivals.registry import schema
+from rivals.registry.shipping import Close, keep_exposures, keep_feedback
+from rivals.values import Exposure, Feedback, Outcome, Pair, Rollout, RoutingTable, Trained, Version
+
+T = TypeVar("T")
+
+ROWS_AT_ONCE = 256  # rows of one request that are looked up in one go
+
+
+class Transaction:
+    """Everything written through it is kept together, when the ``with`` ends without an error."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self.connection = connection
+
+    def put_table(self, table: RoutingTable, expect: int | None) -> None:
+        """Keep the next routing table. Raises ``Conflict`` unless ``expect`` is the latest revision (None: none)."""
+        tables = schema.routing_tables
+        latest = self._one(sa.select(sa.func.max(tables.c.revision)).where(tables.c.endpoint == table.endpoint))
+        if latest != expect or table.revision <= (latest or 0):
+            raise Conflict(
+                f"Endpoint {table.endpoint!r} is at revision {latest or 'none'}, not {expect or 'none'}: "
+                "somebody else changed its routes first; look again and repeat."
+            )
+        row = {"endpoint": table.endpoint, "revision": table.revision, "body": _json(table)}
+        self.connection.execute(sa.insert(tables), row)
+
+    def put_rollout(self, rollout: Rollout, before: Rollout | None = None) -> None:
+        """Keep a rollout as it is now. Raises ``Conflict`` where ``before`` is given and no longer what is kept."""
+        rollouts = schema.rollouts
+        found = self._one(sa.select(rollouts.c.body).where(rollouts.c.id == rollout.id))
+        if before is not None and (found is None or _read(found, Rollout) != before):
+            raise Conflict(f"Rollout {rollout.id} was changed by somebody else; look again and repeat.")
+        row = {"endpoint": rollout.endpoint, "final": rollout.phase.final, "body": _json(rollout)}
+        if found is None:
+            self.connection.execute(sa.insert(rollouts), {"id": rollout.id, **row})
+        else:
+            self.connection.execute(sa.update(rollouts).where(rollouts.c.id == rollout.id), row)
+
+    def put_state(self, key: str, raw: bytes) -> None:
+        """Keep a few bytes under a name."""
+        where = schema.state.c.key == key
+        if not self.connection.execute(sa.update(schema.state).where(where), {"raw": raw}).rowcount:
+            self.connection.execute(sa.insert(schema.state), {"key": key, "raw": raw})
+
+    def put_trained(self, trained: Trained, version: Version, extras: Mapping[str, Any] | None = None) -> None:
+        """Keep a variant as it was built, the newest of its name; ``extras`` is anything JSON can say about it."""
+        row = {"variant": trained.variant, "wish": trained.wish, "version": _json(version)}
+        # The standard library's JSON: a score that is not a number must come back as one.
+        row |= {"body": json.dumps(msgspec.to_builtins(trained)), "extras": json.dumps(dict(extras or {}))}
+        self.connection.execute(sa.insert(schema.trained), row)
+
+    def _one(self, query: sa.Select[Any]) -> Any:
+        return self.connection.execute(query).scalar_one_or_none()
+
+
+class Store:
+    """The database behind a project, by its SQLAlchemy URL. Raises ``RivalsError`` where it cannot be opened."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = schema.open_engine(url)
+
+    def close(self) -> None:
+        """Let go of the database's connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Write several things together, or none. Other writers wait; readers do not."""
+        with schema.writing(self._engine) as connection:
+            yield Transaction(connection)
+
+    def rows(self, query: sa.Select[Any]) -> Sequence[Any]:
+        """What a query finds, as one snapshot."""
+        with self._engine.connect() as connection:
+            return connection.execute(query).all()
+
+    # -- routing tables and rollouts ------------------------------------------------------------------
+
+    def table(self, endpoint: str) -> RoutingTable | None:
+        """The routing table in force; None before the endpoint was first served."""
+        tables = schema.routing_tables
+        query = sa.select(tables.c.body).where(tables.c.endpoint == endpoint)
+        return self._value(query.order_by(tables.c.revision.desc()).limit(1), RoutingTable)
+
+    def table_at(self, endpoint: str, revision: int) -> RoutingTable | None:
+        """The routing table as it was at that revision."""
+        tables = schema.routing_tables
+        query = sa.select(tables.c.body).where(tables.c.endpoint == endpoint, tables.c.revision == revision)
+        return self._value(query, RoutingTable)
+
+    def tables(self, endpoint: str) -> list[RoutingTable]:
+        """All routing tables, oldest first."""
+        tables = schema.routing_tables
+        query = sa.select(tables.c.body).where(tables.c.endpoint == endpoint).order_by(tables.c.revision)
+        return [_read(body, RoutingTable) for (body,) in self.rows(query)]
+
+    def rollout(self, rollout_id: str) -> Rollout | None:
+        """The rollout of that id, as it is now."""
+        rollouts = schema.rollouts
+        return self._value(sa.select(rollouts.c.body).where(rollouts.c.id == rollout_id), Rollout)
+
+    def active_rollout(self, endpoint: str) -> Rollout | None:
+        """The rollout that is under way, if there is one."""
+        rollouts = schema.rollouts
+        query = sa.select(rollouts.c.body).where(rollouts.c.endpoint == endpoint, rollouts.c.final.is_(False))
+        return self._value(query.order_by(rollouts.c.number.desc()).limit(1), Rollout)
+
+    def rollouts(self, endpoint: str) -> list[Rollout]:
+        """All rollouts, in the order they were started."""
+        rollouts = schema.rollouts
+        query = sa.select(rollouts.c.body).where(rollouts.c.endpoint == endpoint).order_by(rollouts.c.number)
+        return [_read(body, Rollout) for (body,) in self.rows(query)]
+
+    # -- exposures and feedback: writing ----------------------------------------------------------------
+
+    def ship(
+        self,
+        source: str,
+        seq: int,
+        opens: Sequence[Exposure],
+        closes: Sequence[Close],
+        feedback: Sequence[Feedback],
+    ) -> None:
+        """Take in one batch of a journal file, up to its entry ``seq``; a batch that was taken in already is ignored.
+
+        Keyed by (id, variant), the first open and the first close count; a close comes with its open or after it.
+        """
+        cursors = schema.cursors
+        with self.transaction() as tx:
+            cursor = tx.connection.execute(sa.select(cursors.c.seq).where(cursors.c.source == source)).scalar()
+            if cursor is not None and seq <= cursor:
+                return
+            keep_exposures(tx.connection, opens, closes)
+            keep_feedback(tx.connection, feedback)
+            if cursor is None:
+                tx.connection.execute(sa.insert(cursors), {"source": source, "seq": seq})
+            else:
+                tx.connection.execute(sa.update(cursors).where(cursors.c.source == source), {"seq": seq})
+
+    def take(self, feedback: Sequence[Feedback]) -> int:
+        """Take in feedback that came by another way than a journal; returns how many rows said something new."""
+        with self.transaction() as tx:
+            return keep_feedback(tx.connection, feedback)
+
+    def cursors(self) -> dict[str, int]:
+        """How far each journal file was taken in."""
+        return dict(self.rows(sa.select(schema.cursors.c.source, schema.cursors.c.seq)))
+
+    # -- exposures and feedback: reading ----------------------------------------------------------------
+
+    def exposures_since(
+        self, endpoint: str, after_seq: int, limit: int, variants: Sequence[str]
+    ) -> list[tuple[int, Exposure]]:
+        """Closed exposures of these variants in the order they were closed, with the number to go on after.
+
+        Numbers are given at closing and appear in their order, so that no late close is passed over.
+        """
+        one = schema.exposures.c
+        query = (
+            sa.select(one.closed_seq, *_EXPOSURE)
+            .where(one.endpoint == endpoint, one.closed_seq > after_seq, one.variant.in_(variants))
+            .order_by(one.closed_seq)
+            .limit(limit)
+        )
+        return [(row[0], _exposure(row[1:])) for row in self.rows(query)]
+
+    def pairs(self, endpoint: str, champion: str, challenger: str, start: float, end: float) -> list[Pair]:
+        """Rows of the time [start, end) that both variants answered, with their label once it is known."""
+        of_champion, of_challenger = schema.exposures.alias(), schema.exposures.alias()
+        one, other, label = of_champion.c, of_challenger.c, schema.feedback.c
+        query = (
+            sa.select(one.id, one.time, one.output, other.output, label.label)
+            .join_from(of_champion, of_challenger, sa.and_(other.id == one.id, other.variant == challenger))
+            .join(schema.feedback, label.id == one.id, isouter=True)
+            .where(one.endpoint == endpoint, one.time >= start, one.time < end, one.variant == champion)
+            .where(one.outcome == Outcome.OK.value, other.outcome == Outcome.OK.value)
+            .order_by(one.time, one.seq)
+        )
+        return [
+            Pair(id, time, _read(ours, Output), _read(theirs, Output), _label(text))
+            for id, time, ours, theirs, text in self.rows(query)  # noqa: A001 -- it is the pair's id
+        ]
+
+    def labelled(
+        self, endpoint: str, variant: str, start: float = -math.inf, end: float = math.inf
+    ) -> tuple[NDArray[np.float64], NDArray[Any]]:
+        """Outputs (rows, k) that clients got from a variant in the time [start, end), and their labels (rows,)."""
+        one, label = schema.exposures.c, schema.feedback.c
+        query = (
+            sa.select(one.output, label.label)
+            .join_from(schema.exposures, schema.feedback, label.id == one.id)
+            .where(one.endpoint == endpoint, one.time >= start, one.time < end, one.variant == variant)
+            .where(one.outcome == Outcome.OK.value, one.shadow.is_(False), label.label.is_not(None))
+            .order_by(one.time, one.seq)
+        )
+        found = self.rows(query)
+        outputs = np.array([_read(output, Output) for output, _ in found], dtype=np.float64)
+        return outputs.reshape(len(found), -1) if found else outputs.reshape(0, 0), np.array(
+            [_label(x) for _, x in found]
+        )
+
+    def counts(self, endpoint: str) -> dict[str, dict[str, int]]:
+        """Closed exposures by variant: ``requests`` and ``failures`` for clients, ``shadows`` and ``shadow_failures``.
+
+        Every kind of failure there was is counted under its own name too, as ``error`` or ``shadow_shed``.
+        """
+        found: dict[str, dict[str, int]] = {}
+        for variant, name, value in self._tallies(endpoint):
+            if name != "expected":
+                counts = {"requests": 0, "failures": 0, "shadows": 0, "shadow_failures": 0}
+                found.setdefault(variant, counts)[name] = int(value)
+        return found
+
+    def expected(self, endpoint: str) -> dict[str, float]:
+        """Closed requests that each variant should have had: the sum of its propensities."""
+        return {variant: value for variant, name, value in self._tallies(endpoint) if name == "expected"}
+
+    def answered(self, endpoint: str) -> int:
+        """Closed exposures that were for clients."""
+        return sum(int(value) for _, name, value in self._tallies(endpoint) if name == "requests")
+
+    def feedback_counts(self) -> dict[str, int]:
+        """Feedback by id: ``kept``; ``unknown``, for no exposure there is; ``contradicting``, and not taken."""
+        one, other, counter = schema.feedback.c, schema.exposures.c, schema.counters.c
+        unknown = ~sa.exists().where(other.id == one.id)
+        return {
+            "kept": self._one(sa.select(sa.func.count()).select_from(schema.feedback)),
+            "unknown": self._one(sa.select(sa.func.count()).select_from(schema.feedback).where(unknown)),
+            "contradicting": self._one(sa.select(counter.value).where(counter.name == schema.CONTRADICTIONS)),
+        }
+
+    def exposure(self, request_id: str) -> list[Exposure]:
+        """What was asked under a request's id, or under the id of one of its rows; in the order it was asked."""
+        one, found, start = schema.exposures.c, list[sa.Row[Any]](), 0
+        ids = [request_id]
+        while True:  # rows are numbered without gaps, and a pattern search would read the whole table
+            ids += [f"{request_id}/{row}" for row in range(start, start + ROWS_AT_ONCE)]
+            more = self.rows(sa.select(one.seq, *_EXPOSURE).where(one.id.in_(ids)))
+            found += more
+            if len({row.id for row in more}) < ROWS_AT_ONCE:
+                return [_exposure(row[1:]) for row in sorted(found)]
+            start, ids = start + ROWS_AT_ONCE, []
+
+    def label(self, exposure_id: str) -> Any:
+        """The label of an exposure; None while there is none."""
+        feedback = schema.feedback.c
+        return _label(self._one(sa.select(feedback.label).where(feedback.id == exposure_id)))
+
+    def latest_time(self, endpoint: str) -> float | None:
+        """The time of the newest exposure, on the endpoint's clock; None before the first."""
+        one = schema.exposures.c
+        found: float | None = self._one(sa.select(sa.func.max(one.time)).where(one.endpoint == endpoint))
+        return found
+
+    # -- small state, and what was built ------------------------------------------------------------------
+
+    def state(self, key: str) -> bytes | None:
+        """The bytes kept under a name."""
+        found: bytes | None = self._one(sa.select(schema.state.c.raw).where(schema.state.c.key == key))
+        return found
+
+    def trained(self, variant: str) -> Trained | None:
+        """The variant as it was last built."""
+        found = self._newest(variant)
+        return None if found is None else _trained(found.body)
+
+    def version(self, variant: str) -> Version | None:
+        """The variant's last build as MLflow knows it; its number is 0 where MLflow was not told."""
+        found = self._newest(variant)
+        return None if found is None else _read(found.version, Version)
+
+    def trained_extras(self, variant: str) -> dict[str, Any]:
+        """What else was kept about the variant's last build."""
+        found = self._newest(variant)
+        return {} if found is None else dict(json.loads(found.extras))
+
+    def trained_all(self) -> list[Trained]:
+        """Every variant as it was last built, by name."""
+        return sorted(self._newest_by(schema.trained.c.variant), key=lambda one: one.variant)
+
+    def known_wishes(self) -> dict[str, Trained]:
+        """Everything that was ever built, by the digest of its wish."""
+        return {one.wish: one for one in self._newest_by(schema.trained.c.wish)}
+
+    # -- helpers --------------------------------------------------------------------------------------------
+
+    def _newest(self, variant: str) -> sa.Row[Any] | None:
+        one = schema.trained.c
+        query = sa.select(one.body, one.version, one.extras).where(one.variant == variant)
+        return next(iter(self.rows(query.order_by(one.number.desc()).limit(1))), None)
+
+    def _newest_by(self, column: sa.Column[Any]) -> list[Trained]:
+        newest = sa.select(sa.func.max(schema.trained.c.number)).group_by(column)
+        query = sa.select(schema.trained.c.body).where(schema.trained.c.number.in_(newest))
+        return [_trained(body) for (body,) in self.rows(query)]
+
+    def _tallies(self, endpoint: str) -> Sequence[Any]:
+        one = schema.tallies.c
+        query = sa.select(one.variant, one.name, one.value).where(one.endpoint == endpoint)
+        return self.rows(query.order_by(one.variant))
+
+    def _one(self, query: sa.Select[Any]) -> Any:
+        with self._engine.connect() as connection:
+            return connection.execute(query).scalar()
+
+    def _value(self, query: sa.Select[Any], kind: type[T]) -> T | None:
+        found = self._one(query)
+        return None if found is None else _read(found, kind)
+
+
+Output = tuple[float, ...]
+_EXPOSURE = [schema.exposures.c[one.name] for one in fields(Exposure)]
+
+
+def _exposure(row: Sequence[Any]) -> Exposure:
+    kept = dict(zip(Exposure.__slots__, row, strict=True))
+    propensity, outcome, output = msgspec.json.decode(kept["propensity"]), kept["outcome"], kept["output"]
+    return Exposure(**kept | {"propensity": propensity, "outcome": Outcome(outcome), "output": _read(output, Output)})
+
+
+def _label(text: str | None) -> Any:
+    return None if text is None else msgspec.json.decode(text)
+
+
+def _trained(text: str) -> Trained:
+    return msgspec.convert(json.loads(text), Trained)
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _read(text: str, kind: type[T]) -> T:
+    return msgspec.json.decode(text, type=kind)

@@ -1,0 +1,205 @@
+"""The heart of the data plane: choose, remember, answer, ask. Read this first.
+
+Requests that arrive during one turn of the loop are taken together. A turn (1) lets the policy choose, (2) writes down
+in one commit what is opened now and what was computed in the turn before, (3) lets the computed answers leave, and
+(4) asks each variant once for all of its requests. So an exposure is on record before its variant is asked, and its
+end is on record before its answer leaves; under load a turn is a batch, without anybody waiting for one.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Protocol
+
+from rivals.errors import Overloaded, RequestError
+from rivals.serve.journal import Closed, Opened
+from rivals.serve.question import Done, Question, Serving, Shadows, ask, stand_in
+from rivals.values import Answer, Outcome, Request, RoutingTable
+
+log = logging.getLogger("rivals.endpoint")
+
+PENDING = 1_024  # requests under way in one worker; more are refused
+SHADOWS = 8_192  # requests waiting to be asked in the shadow; more are shed
+QUIET = 1.0  # seconds between two complaints about failing variants
+
+
+class Record(Protocol):
+    """What the heart needs of a journal."""
+
+    def commit(self, opened: Sequence[Opened], closed: Sequence[Closed]) -> bool:
+        """Write one turn down; False where that was refused for now."""
+
+
+class Tally(Protocol):
+    """What the heart tells the metrics."""
+
+    def request(self, variant: str, outcome: Outcome, seconds: float) -> None:
+        """A variant was asked for a client."""
+
+    def shadow(self, outcome: Outcome) -> None:
+        """A variant was asked in the shadow."""
+
+    def shed(self, reason: str) -> None:
+        """Something was not done, for want of room or time."""
+
+
+class Endpoint:
+    """Answers from whatever ``swap`` gave it last. Belongs to one loop; nothing in it blocks but a model.
+
+    ``soon(function)`` calls a function in the loop's next round, from whatever thread. ``lease_until`` is the
+    ``time.monotonic()`` up to which anybody but the champion is asked.
+    """
+
+    def __init__(self, journal: Record, tally: Tally, soon: Callable[[Callable[[], None]], object], rng: Random) -> None:
+        self.serving: Serving | None = None
+        self.lease_until = -math.inf
+        self._journal, self._tally, self._soon, self._rng = journal, tally, soon, rng
+        self._shadows = Shadows(lambda asked: soon(lambda: self._shadowed(asked)))
+        self._arrived: list[tuple[Request, float, Done]] = []
+        self._finished: list[Question] = []
+        self._ended: list[Question] = []  # shadows
+        self._pending = self._shadowing = 0
+        self._awake = False
+        self._complained = -math.inf
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way, shadows included."""
+        return not (self._pending or self._shadowing or self._ended)
+
+    def swap(self, serving: Serving) -> None:
+        """Answer from this from now on; what is under way ends with what it began."""
+        self.serving = serving
+
+    def submit(self, request: Request, arrived: float, done: Done) -> None:
+        """Take a request that fits the inputs; ``done`` is called in a later round. Raises ``Overloaded``."""
+        if self._pending >= PENDING:
+            self._tally.shed("busy")
+            raise Overloaded("This worker is busy; try again.")
+        self._pending += 1
+        self._arrived.append((request, arrived, done))
+        self._wake()
+
+    def turn(self) -> None:
+        """Choose, remember, let answers leave, ask."""
+        self._awake = False
+        arrived, self._arrived = self._arrived, []
+        finished, self._finished = self._finished, []
+        ended, self._ended = self._ended, []
+        asked = self._choose_all(arrived) if arrived else []
+        failed = [one for one in finished if one.outcome is Outcome.ERROR and one.variant != one.table.champion]
+        leaving = [one for one in finished if one not in failed] if failed else finished
+        asked += [stand_in(one) for one in failed]
+        pairs = [pair for one in leaving if one.table.shadows for pair in self._pairs(one)]
+        ended += [pair for pair in pairs if pair.outcome is Outcome.SHED]
+        opened, closed = [one.opened() for one in (*asked, *pairs)], [one.closed() for one in (*finished, *ended)]
+        kept = not (opened or closed) or self._journal.commit(opened, closed)
+        for one in leaving:
+            self._leave(one, kept)
+        self._count(failed, ended)
+        self._shadows.put([pair for pair in pairs if pair.outcome is Outcome.OPEN])
+        ask(asked)
+        if asked:
+            self._finished = asked
+            self._wake()
+
+    def close(self) -> None:
+        """End, when it is idle."""
+        self._shadows.close()
+
+    def _choose_all(self, arrived: Sequence[tuple[Request, float, Done]]) -> list[Question]:
+        serving = self.serving  # one read: everything asked in this turn sees one revision
+        if serving is None:
+            raise RuntimeError("a request came before the first table")
+        held = not serving.leased or time.monotonic() < self.lease_until
+        table = serving.table if held else serving.alone
+        chosen = []
+        for request, since, done in arrived:
+            try:
+                chosen.append(self._choose(serving, table, request, since, done))
+            except RequestError as error:
+                self._pending -= 1
+                done(error)
+            except Exception:
+                log.exception("policy.failed policy=%s", table.policy.name)
+                self._pending -= 1
+                done(Overloaded("The routing policy failed on this; it is written down."))
+        return chosen
+
+    def _choose(self, serving: Serving, table: RoutingTable, request: Request, since: float, done: Done) -> Question:
+        choice = serving.policy.choose(serving.table if request.pin else table, request, self._rng)
+        question = Question(request, choice.variant, serving, table, choice.propensity, since, done)
+        if table is serving.alone and choice.variant != table.champion:  # pinned to one whose lease ran out
+            question = stand_in(question)
+        if question.late:  # nobody waits for it any more
+            self._tally.shed("deadline")
+            raise _too_late(request)
+        return question
+
+    def _pairs(self, one: Question) -> list[Question]:
+        """Who else is asked, in the shadow of an answer: a variant is paired with the champion, both ways."""
+        champion = one.table.champion
+        if one.outcome is not Outcome.OK or one.degraded:
+            return []
+        names = {
+            shadow.variant if one.variant == champion else champion
+            for shadow in one.table.shadows
+            if one.variant in {champion, shadow.variant} and self._rng.random() < shadow.share
+        }
+        pairs = [Question(one.request, name, one.serving, one.table, {}) for name in sorted(names)]
+        for pair in pairs:
+            if self._shadowing >= SHADOWS:
+                pair.outcome = Outcome.SHED
+            else:
+                self._shadowing += 1
+        return pairs
+
+    def _leave(self, one: Question, kept: bool) -> None:
+        self._pending -= 1
+        self._tally.request(one.variant, one.outcome, time.monotonic() - one.arrived)
+        assert one.done
+        match one.outcome:
+            case Outcome.OK:
+                degraded = one.degraded or not kept
+                one.done(Answer(one.request.id, one.variant, one.table.revision, one.outputs, degraded))
+            case Outcome.DEADLINE:
+                one.done(_too_late(one.request))
+            case _:
+                self._complain(one)
+                one.done(Overloaded("No variant can answer this just now; try again later."))
+
+    def _count(self, failed: Sequence[Question], ended: Sequence[Question]) -> None:
+        for one in failed:
+            self._tally.request(one.variant, one.outcome, time.monotonic() - one.arrived)
+            self._complain(one)
+        for one in ended:
+            self._tally.shadow(one.outcome)
+            if one.outcome is Outcome.SHED:
+                self._tally.shed("shadow")
+            elif one.outcome is not Outcome.OK:
+                self._complain(one)
+
+    def _complain(self, one: Question) -> None:
+        """Say why a variant failed; the metrics count, the log need not."""
+        now = time.monotonic()
+        if now - self._complained >= QUIET:
+            self._complained = now
+            log.warning("variant.failed variant=%s request=%s reason=%s", one.variant, one.request.id, one.reason)
+
+    def _shadowed(self, asked: list[Question]) -> None:
+        self._shadowing -= len(asked)
+        self._ended += asked
+        self._wake()
+
+    def _wake(self) -> None:
+        if not self._awake:
+            self._awake = True
+            self._soon(self.turn)
+
+
+def _too_late(request: Request) -> RequestError:
+    return RequestError(f"The answer was not ready within {request.deadline_ms:g} ms.", 504)

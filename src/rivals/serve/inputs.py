@@ -1,0 +1,135 @@
+"""Rows as clients sent them, checked: after this a model can be asked without a second thought."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from rivals.errors import RequestError
+from rivals.plugins import nearest
+from rivals.values import Column, Columns, Signature
+
+FLOAT32 = 3.4028234663852886e38  # the largest number a model can take
+NUMBERS = frozenset({float, int, bool})
+LATEST = 1e11  # seconds, a few thousand years; milliseconds since the epoch lie beyond it
+LONGEST_NAME = 256  # of ids and units, in characters
+SHOWN = 40  # characters of a wrong value that are quoted back
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Columns that requests must bring, and columns that they may bring beside them.
+
+    ``time`` and ``unit`` are columns that routing reads, if there are any.
+    """
+
+    columns: tuple[Column, ...]
+    beside: frozenset[str] = frozenset()
+    time: str | None = None
+    unit: str | None = None
+    _rules: tuple[tuple[str, frozenset[type], bool], ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        nothing = frozenset({type(None)})
+        rules = tuple(
+            (column.name, kinds | nothing if column.nullable else kinds, column.kind == "number")
+            for column in self.columns
+            for kinds in [NUMBERS if column.kind == "number" else frozenset({str})]
+        )
+        object.__setattr__(self, "_rules", rules)
+
+    def check(self, given: Mapping[str, Sequence[Any]]) -> Columns:
+        """The columns as rows for a model. Raises ``RequestError`` with a sentence about the first that is wrong."""
+        if not given:
+            raise RequestError("There are no columns in it.")
+        rows = len(next(iter(given.values())))
+        if not rows:
+            raise RequestError("There are no rows in it.")
+        for name, values in given.items():
+            if len(values) != rows:
+                raise RequestError(f"Column {name!r} has {len(values)} rows, where others have {rows}.")
+        for name, kinds, numeric in self._rules:
+            if name not in given:
+                self._missing(given)
+            for value in given[name]:
+                if type(value) not in kinds or (numeric and value is not None and not -FLOAT32 <= value <= FLOAT32):
+                    _refuse(name, value, numeric)
+        if len(given) > len(self._rules):
+            self._beside(given)
+        return Columns(given, rows)
+
+    def time_of(self, columns: Columns) -> float:
+        """The latest time of the rows, in seconds since the epoch. Raises ``RequestError`` where there is none."""
+        if self.time is None or self.time not in columns.values:
+            raise RequestError(f"The clock is the rows' own: bring the column {self.time!r}, seconds since the epoch.")
+        values = columns.values[self.time]
+        for value in values:
+            if type(value) not in NUMBERS or not -LATEST <= value <= LATEST:
+                raise RequestError(f"Column {self.time!r} takes seconds since the epoch, not {_quote(value)}.")
+        return float(max(values))
+
+    def unit_of(self, columns: Columns) -> str:
+        """What the rows say they belong to; empty where they do not. Raises ``RequestError`` where they differ."""
+        if self.unit is None or self.unit not in columns.values:
+            return ""
+        first, *others = columns.values[self.unit]
+        if any(other != first for other in others):
+            raise RequestError(f"One request is one decision, but its rows differ in {self.unit!r}: send them apart.")
+        if first is None:
+            return ""
+        if type(first) in NUMBERS and not -FLOAT32 <= first <= FLOAT32:
+            _refuse(self.unit, first, numeric=True)
+        # 7 and 7.0 are one customer, whatever number type the client's library prefers.
+        return printable(self.unit, str(int(first) if type(first) is float and first.is_integer() else first))
+
+    def _missing(self, given: Mapping[str, Any]) -> NoReturn:
+        missing = [column.name for column in self.columns if column.name not in given]
+        self._beside(given)
+        raise RequestError(f"Column {missing[0]!r} is missing; {len(missing)} missing in all: {', '.join(missing)}.")
+
+    def _beside(self, given: Mapping[str, Sequence[Any]]) -> None:
+        known = [column.name for column in self.columns]
+        for name in given.keys() - set(known):
+            if name not in self.beside:
+                raise RequestError(f"There is no column {_quote(name)}.{nearest(name, known)}")
+            for value in given[name]:
+                if not isinstance(value, (str, int, float, type(None))):
+                    raise RequestError(f"Column {name!r} takes numbers and texts, not {_quote(value)}.")
+
+
+def merged(signatures: Mapping[str, Signature], champion: str, promised: Sequence[Column]) -> tuple[Column, ...]:
+    """What requests must bring: all that is ``promised``, and the inputs of every loaded variant, by name.
+
+    Whether a column may be null is the champion's word where it takes it: a challenger that minds is charged for it,
+    and no client's request. Raises ``RequestError`` where two variants want one column as number and as text.
+    """
+    found: dict[str, Column] = {}
+    order = [signatures[champion].inputs, *(one.inputs for one in signatures.values()), promised]
+    for column in (column for columns in order for column in columns):
+        known = found.setdefault(column.name, column)
+        if known.kind != column.kind:
+            raise RequestError(f"Column {column.name!r} is a {known.kind} to one variant and a {column.kind} to another.")
+    return tuple(found.values())
+
+
+def printable(what: str, text: str) -> str:
+    """The text itself, if it may be an id or a unit. Raises ``RequestError``."""
+    if len(text) > LONGEST_NAME or not text.isprintable():
+        raise RequestError(f"{what} takes at most {LONGEST_NAME} printable characters.")
+    return text
+
+
+def _refuse(name: str, value: object, numeric: bool) -> NoReturn:
+    if value is None:
+        raise RequestError(f"Column {name!r} takes no null: there were no gaps in training.")
+    if numeric and type(value) in NUMBERS:
+        raise RequestError(f"Column {name!r} takes numbers up to 3.4e38 in size, not {_quote(value)}.")
+    raise RequestError(f"Column {name!r} takes {'numbers' if numeric else 'texts'}, not {_quote(value)}.")
+
+
+def _quote(value: object) -> str:
+    if isinstance(value, int) and abs(value) > FLOAT32:
+        return "a number of that size"  # thousands of digits have no repr
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

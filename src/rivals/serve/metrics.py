@@ -1,0 +1,155 @@
+"""Counters that survive a worker and add up over all of them, and their text for Prometheus.
+
+Each worker slot keeps its numbers in a small file that is mapped into memory: a number that was counted is in the
+kernel at once, a worker that comes back counts on, and whoever is asked adds up the files of all.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from rivals import __version__
+from rivals.values import Outcome, RoutingTable
+
+# Every metric of the data plane, once: name -> (type, help).
+METRICS: Mapping[str, tuple[str, str]] = {
+    "rivals_requests_total": ("counter", "Questions put to a variant for a client, by how they ended."),
+    "rivals_request_duration_seconds": ("histogram", "From the last byte of a request to the first of its answer."),
+    "rivals_variant_weight_ratio": ("gauge", "Share of the units that a variant has in the table in force."),
+    "rivals_shadow_total": ("counter", "Questions put to a variant in the shadow, by how they ended."),
+    "rivals_feedback_total": ("counter", "Labels and rewards that were acknowledged."),
+    "rivals_shed_total": ("counter", "What was not done, for want of room or time."),
+    "rivals_build_info": ("gauge", "1, with the version."),
+}
+BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)  # seconds
+SIZE = 1 << 20  # bytes of a file, most of which never exist; about 8,000 series
+HEAD = 8  # bytes: how much of the file is in use
+
+
+class Counters:
+    """One worker slot's numbers, by series name as Prometheus writes it. Only one thread may add."""
+
+    def __init__(self, folder: Path, slot: int) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / f"{slot}.counters"
+        with path.open("a+b") as stream:
+            stream.truncate(SIZE)
+            self._map = mmap.mmap(stream.fileno(), SIZE)
+        self._places: dict[str, int] = {}
+        self._values: dict[str, float] = {}
+        for series, value, place in _series(self._map):
+            self._places[series], self._values[series] = place, value
+
+    def add(self, series: str, amount: float = 1.0) -> None:
+        """Count. A series beyond the file's room is not counted."""
+        place = self._places.get(series) or self._new(series)
+        if place:
+            value = self._values[series] = self._values[series] + amount
+            struct.pack_into("d", self._map, place, value)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._map.close()
+
+    def _new(self, series: str) -> int:
+        (used,) = struct.unpack_from("Q", self._map, 0)
+        name = series.encode()
+        start = used or HEAD
+        end = start + 8 + (len(name) + 7) // 8 * 8 + 8
+        if end > SIZE:
+            return 0
+        struct.pack_into(f"Q{len(name)}s", self._map, start, len(name), name)
+        struct.pack_into("d", self._map, end - 8, 0.0)
+        struct.pack_into("Q", self._map, 0, end)  # last: who dies before this line leaves nothing half written
+        self._places[series], self._values[series] = end - 8, 0.0
+        return end - 8
+
+
+class EndpointTally:
+    """What one endpoint counts."""
+
+    def __init__(self, counters: Counters, endpoint: str) -> None:
+        self._counters, self._label = counters, f'endpoint="{_escaped(endpoint)}"'
+        self._durations: dict[str, tuple[list[str], str, str]] = {}
+
+    def request(self, variant: str, outcome: Outcome, seconds: float) -> None:
+        """A variant was asked for a client."""
+        labels = f'{self._label},variant="{_escaped(variant)}"'
+        self._counters.add(f'rivals_requests_total{{{labels},outcome="{outcome.value}"}}')
+        if labels not in self._durations:
+            name = "rivals_request_duration_seconds"
+            buckets = [f'{name}_bucket{{{labels},le="{le}"}}' for le in (*BUCKETS, "+Inf")]
+            self._durations[labels] = buckets, f"{name}_sum{{{labels}}}", f"{name}_count{{{labels}}}"
+        buckets, total, count = self._durations[labels]
+        self._counters.add(buckets[bisect_left(BUCKETS, seconds)])  # made cumulative when it is read
+        self._counters.add(total, seconds)
+        self._counters.add(count)
+
+    def shadow(self, outcome: Outcome) -> None:
+        """A variant was asked in the shadow."""
+        self._counters.add(f'rivals_shadow_total{{outcome="{outcome.value}"}}')
+
+    def shed(self, reason: str) -> None:
+        """Something was not done, for want of room or time."""
+        self._counters.add(f'rivals_shed_total{{reason="{reason}"}}')
+
+    def feedback(self, count: int) -> None:
+        """Feedback was acknowledged."""
+        self._counters.add("rivals_feedback_total", count)
+
+
+def exposition(folder: Path, table: RoutingTable | None) -> bytes:
+    """The numbers of all workers, in Prometheus' text format."""
+    totals: dict[str, float] = defaultdict(float)
+    for path in sorted(folder.glob("*.counters")):
+        for series, value, _ in _series(path.read_bytes()):
+            totals[series] += value
+    for arm in table.arms if table else ():
+        labels = f'endpoint="{_escaped(table.endpoint if table else "")}",variant="{_escaped(arm.variant)}"'
+        totals[f"rivals_variant_weight_ratio{{{labels}}}"] = arm.weight
+    totals[f'rivals_build_info{{version="{__version__}"}}'] = 1.0
+    _cumulate(totals)
+    lines = []
+    for name, (kind, text) in METRICS.items():
+        lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
+        lines += [f"{series} {value:.17g}" for series, value in sorted(totals.items()) if _family(series) == name]
+    return "\n".join([*lines, ""]).encode()
+
+
+def _cumulate(totals: dict[str, float]) -> None:
+    """Make the buckets of each histogram what Prometheus wants: all that took at most so long."""
+    ends = [f'le="{le}"}}' for le in (*BUCKETS, "+Inf")]
+    stems = {series[: series.index("le=")] for series in totals if "_bucket{" in series}
+    for stem in stems:
+        running = 0.0
+        for end in ends:
+            running += totals.get(stem + end, 0.0)
+            totals[stem + end] = running
+
+
+def _family(series: str) -> str:
+    name = series.partition("{")[0]
+    for ending in ("_bucket", "_sum", "_count"):
+        name = name.removesuffix(ending)
+    return name
+
+
+def _series(raw: bytes | mmap.mmap) -> Iterator[tuple[str, float, int]]:
+    if len(raw) < SIZE:
+        return  # begun this moment
+    (used,) = struct.unpack_from("Q", raw, 0)
+    place = HEAD
+    while place < used:
+        (length,) = struct.unpack_from("Q", raw, place)
+        value = place + 8 + (length + 7) // 8 * 8
+        yield raw[place + 8 : place + 8 + length].decode(), struct.unpack_from("d", raw, value)[0], value
+        place = value + 8
+
+
+def _escaped(label: str) -> str:
+    return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

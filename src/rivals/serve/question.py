@@ -1,0 +1,164 @@
+"""One request put to one variant, and how variants are asked: together, here or in the shadow."""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from rivals.errors import BundleError, RequestError
+from rivals.protocols import Policy, Predictor
+from rivals.serve.inputs import Inputs
+from rivals.serve.journal import Closed, Opened, drain
+from rivals.values import SLOTS, Answer, Arm, Columns, Outcome, Request, RoutingTable
+
+BATCH = 128  # requests in the shadow asked in one go: few, for numpy holds the interpreter while it works
+
+Done = Callable[[Answer | RequestError], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A routing table with everything that it needs to answer, loaded. ``alone`` is the champion without rivals."""
+
+    table: RoutingTable
+    predictors: Mapping[str, Predictor]  # by variant
+    policy: Policy
+    inputs: Inputs
+    alone: RoutingTable = field(init=False)
+    leased: bool = field(init=False)  # whether anybody but the champion may be asked
+
+    def __post_init__(self) -> None:
+        table = self.table
+        champion = next(arm for arm in table.arms if arm.variant == table.champion)
+        arms = (Arm(champion.variant, champion.digest, 1.0),)
+        object.__setattr__(self, "alone", replace(table, arms=arms, slots=bytes(SLOTS), shadows=()))
+        object.__setattr__(self, "leased", len(table.arms) > 1 or bool(table.shadows))
+
+
+@dataclass(slots=True, eq=False)
+class Question:
+    """One request put to one variant; ``outcome`` and what follows are filled in when it was asked."""
+
+    request: Request
+    variant: str
+    serving: Serving
+    table: RoutingTable
+    propensity: Mapping[str, float]
+    arrived: float = 0.0  # time.monotonic()
+    done: Done | None = None  # None: a shadow, for which nobody waits
+    degraded: bool = False
+    outcome: Outcome = Outcome.OPEN
+    latency_us: int = 0
+    outputs: Sequence[Sequence[float]] = ()
+    reason: str = ""  # why it failed
+
+    @property
+    def late(self) -> bool:
+        """Whether the client's deadline has passed."""
+        limit = self.request.deadline_ms if self.done else 0.0
+        return bool(limit) and (time.monotonic() - self.arrived) * 1e3 > limit
+
+    def opened(self) -> Opened:
+        """For the journal."""
+        request, revision = self.request, self.table.revision
+        shadow, rows = self.done is None, request.columns.rows
+        return Opened(request.id, rows, self.variant, shadow, revision, request.time, request.unit, self.propensity)
+
+    def closed(self) -> Closed:
+        """For the journal."""
+        outputs = self.outputs if self.outcome is Outcome.OK else ()
+        rows = self.request.columns.rows
+        return Closed(self.request.id, rows, self.variant, self.outcome, self.latency_us, outputs)
+
+
+def ask(questions: Sequence[Question]) -> None:
+    """Ask each variant once for all of its rows; every question then has its outcome."""
+    groups: dict[int, list[Question]] = {}
+    for one in questions:
+        groups.setdefault(id(one.serving.predictors[one.variant]), []).append(one)
+    for group in groups.values():
+        _ask_together(group)
+
+
+def stand_in(failed: Question) -> Question:
+    """The champion, asked instead. It was not drawn for this request, so it has no propensity."""
+    table, request = failed.table, failed.request
+    return Question(request, table.champion, failed.serving, table, {}, failed.arrived, failed.done, degraded=True)
+
+
+class Shadows:
+    """Asks in a thread of its own, when there is time; ``back`` gets what was asked, in that thread."""
+
+    def __init__(self, back: Callable[[list[Question]], object]) -> None:
+        self._back = back
+        self._queue: queue.SimpleQueue[Question | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="shadows", daemon=True)
+        self._thread.start()
+
+    def put(self, questions: Sequence[Question]) -> None:
+        """Ask these, after the ones before them."""
+        for one in questions:
+            self._queue.put(one)
+
+    def close(self) -> None:
+        """End, after what waits was asked."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (first := self._queue.get()) is not None:
+            batch, last = drain(first, self._queue, BATCH)
+            ask(batch)
+            self._back(batch)
+            if last:
+                return
+
+
+def _ask_together(group: list[Question]) -> None:
+    predictor = group[0].serving.predictors[group[0].variant]
+    columns = _together(group, predictor)
+    started = time.perf_counter()
+    try:
+        values = _answers(predictor, columns)
+    except Exception as error:  # noqa: BLE001 -- whatever a model raises is its failure, not ours
+        if len(group) > 1:  # ask again one by one, so that one bad row is one failure
+            for one in group:
+                _ask_together([one])
+            return
+        group[0].outcome, group[0].reason = Outcome.ERROR, f"{type(error).__name__}: {error}"
+        group[0].latency_us = _microseconds(started)
+        return
+    latency, row = _microseconds(started), 0
+    for one in group:
+        rows = one.request.columns.rows
+        one.outputs, one.latency_us = values[row : row + rows], latency
+        one.outcome = Outcome.DEADLINE if one.late else Outcome.OK
+        row += rows
+
+
+def _together(group: list[Question], predictor: Predictor) -> Columns:
+    """All rows of a group, in the columns that its variant takes."""
+    if len(group) == 1:
+        return group[0].request.columns
+    parts = [one.request.columns for one in group]
+    names = [column.name for column in predictor.signature.inputs]
+    values = {name: [value for part in parts for value in part.values[name]] for name in names}
+    return Columns(values, sum(part.rows for part in parts))
+
+
+def _answers(predictor: Predictor, columns: Columns) -> list[list[float]]:
+    output = predictor.predict(columns)
+    if output.ndim != 2 or len(output) != columns.rows or not math.isfinite(np.sum(output)):  # noqa: PLR2004 -- rows and classes
+        raise BundleError(f"The answer has shape {output.shape} for {columns.rows} rows, or numbers that are not finite.")
+    values: list[list[float]] = output.tolist()
+    return values
+
+
+def _microseconds(started: float) -> int:
+    return round((time.perf_counter() - started) * 1e6)

@@ -1,0 +1,232 @@
+"""From the files in the run directory to what a worker answers from: load first, swap second, forget third.
+
+The control process writes ``endpoint.json`` (EndpointConfig), ``table.json`` (RoutingTable) and ``lease.json`` (Lease),
+each replaced as a whole; every worker looks at them twenty times a second. So no request meets an absent version, and
+workers need nobody to go on answering.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol, TypeVar
+
+import msgspec
+
+from rivals.errors import BundleError, RivalsError
+from rivals.plugins import make
+from rivals.protocols import Policy, Predictor
+from rivals.serve.inputs import Inputs, merged
+from rivals.serve.question import Serving
+from rivals.serve.runtimes import open_bundle
+from rivals.values import SLOTS, Column, RoutingTable, Task
+
+log = logging.getLogger("rivals.reconcile")
+
+PERIOD = 0.05  # seconds between two looks
+RETRY = 1.0  # seconds until a table that could not be loaded is tried again
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointConfig:
+    """What an endpoint promises its clients, whichever variant answers.
+
+    ``unit`` is "request", a column, or "header:<name>". ``columns`` are asked of every request, beside the inputs of
+    the loaded variants; ``time``, ``id``, ``extra`` and the unit's column may come with them.
+    """
+
+    name: str
+    task: Task
+    unit: str = "request"
+    time: str | None = None
+    id: str | None = None
+    columns: tuple[Column, ...] = ()
+    extra: tuple[str, ...] = ()
+    max_body_bytes: int = 16 << 20
+    clock: Literal["wall", "replay"] = "wall"
+
+    @property
+    def unit_header(self) -> str:
+        """The header that names the unit, if there is one beside X-Rivals-Unit."""
+        return self.unit.removeprefix("header:") if self.unit.startswith("header:") else ""
+
+    @property
+    def unit_column(self) -> str | None:
+        """The column that names the unit, if there is one."""
+        return None if self.unit == "request" or self.unit_header else self.unit
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Until when anybody but the champion may be asked: CLOCK_MONOTONIC of one boot of the machine."""
+
+    boot: str
+    until: float
+
+
+# -- what the control process writes -----------------------------------------------------------------------
+
+
+def publish_endpoint(run_dir: Path, config: EndpointConfig) -> None:
+    """Let the workers know what the endpoint promises; they read it when they start."""
+    _replace(run_dir / "endpoint.json", config)
+
+
+def read_endpoint(run_dir: Path) -> EndpointConfig | None:
+    """The endpoint as it was last served; None if it never was. Raises ``RivalsError`` where it is damaged."""
+    return _read(run_dir / "endpoint.json", EndpointConfig)
+
+
+def publish_table(run_dir: Path, table: RoutingTable) -> None:
+    """Let the workers obey this table. They load what it needs first."""
+    _replace(run_dir / "table.json", table)
+
+
+def read_table(run_dir: Path) -> RoutingTable | None:
+    """The table as it was last published; None if none was. Raises ``RivalsError`` where it is damaged."""
+    return _read(run_dir / "table.json", RoutingTable)
+
+
+def publish_lease(run_dir: Path, seconds: float) -> None:
+    """Let challengers be asked for so long from now; 0 ends it."""
+    _replace(run_dir / "lease.json", Lease(_boot(), time.monotonic() + seconds))
+
+
+# -- what a worker does with it ------------------------------------------------------------------------------
+
+
+class Served(Protocol):
+    """What is kept up to date: an endpoint."""
+
+    lease_until: float
+
+    def swap(self, serving: Serving) -> None:
+        """Answer from this from now on."""
+
+
+@dataclass
+class Reconciler:
+    """Keeps an endpoint in step with the run directory. ``problem`` says why it is not, if so."""
+
+    run_dir: Path
+    bundles: Path
+    config: EndpointConfig
+    served: Served
+    problem: str = "no table was published yet"
+    _predictors: Mapping[str, Predictor] = field(default_factory=dict)  # by digest
+    _seen: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    _retry: float = math.inf
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except Exception:
+                log.exception("reconcile.failed endpoint=%s", self.config.name)
+            await asyncio.sleep(PERIOD)
+
+    async def look(self) -> None:
+        """Bring the endpoint up to what the files say now. A table that cannot be loaded leaves the old one."""
+        if self._changed("lease.json"):
+            lease = _read(self.run_dir / "lease.json", Lease)
+            self.served.lease_until = lease.until if lease and lease.boot == _boot() else -math.inf
+        if not (self._changed("table.json") or time.monotonic() > self._retry):
+            return
+        try:
+            table = read_table(self.run_dir)
+            if table is not None:
+                serving = await asyncio.to_thread(self._load, table)
+                self.served.swap(serving)
+                self.problem, self._retry = "", math.inf
+                log.info("table.loaded endpoint=%s revision=%d champion=%s", table.endpoint, table.revision, table.champion)
+        except RivalsError as error:
+            self._retry = time.monotonic() + RETRY
+            if str(error) != self.problem:
+                log.warning("table.refused endpoint=%s reason=%s", self.config.name, error)
+            self.problem = str(error)
+
+    def _load(self, table: RoutingTable) -> Serving:
+        _check(table, self.config.name)
+        digests = {one.variant: one.digest for one in (*table.arms, *table.shadows)}
+        found = dict(self._predictors)
+        for digest in digests.values():
+            if digest not in found:
+                found[digest] = open_bundle(self._folder(digest), self._folder, found)
+        predictors = {variant: found[digest] for variant, digest in digests.items()}
+        for variant, predictor in predictors.items():
+            if predictor.signature.task != self.config.task:
+                raise RivalsError(f"{variant!r} is for {predictor.signature.task}, the endpoint for {self.config.task}.")
+        signatures = {variant: predictor.signature for variant, predictor in predictors.items()}
+        serving = Serving(table, predictors, make(Policy, table.policy), self._inputs(merged(
+            signatures, table.champion, self.config.columns
+        )))  # fmt: skip
+        self._predictors = {digest: found[digest] for digest in digests.values()}
+        return serving
+
+    def _inputs(self, columns: tuple[Column, ...]) -> Inputs:
+        config = self.config
+        beside = frozenset(name for name in (config.time, config.id, config.unit_column, *config.extra) if name)
+        return Inputs(columns, beside, config.time, config.unit_column)
+
+    def _folder(self, digest: str) -> Path:
+        if not re.fullmatch(r"[0-9a-f]{64}", digest):
+            raise BundleError(f"{digest[:80]!r} is no digest of a bundle: 64 hexadecimal digits.")
+        return self.bundles / digest
+
+    def _changed(self, name: str) -> bool:
+        try:
+            stat = (self.run_dir / name).stat()
+        except FileNotFoundError:
+            return False
+        now = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+        before, self._seen[name] = self._seen.get(name), now
+        return now != before
+
+
+def _check(table: RoutingTable, endpoint: str) -> None:
+    """Refuse a table that could not be obeyed."""
+    names = [arm.variant for arm in table.arms]
+    if table.endpoint != endpoint:
+        raise RivalsError(f"The table is for {table.endpoint!r}, not for {endpoint!r}.")
+    if table.champion not in names:
+        raise RivalsError(f"The champion {table.champion!r} is no arm of its table: {', '.join(names)}.")
+    if len(table.slots) != SLOTS or max(table.slots) >= len(names):
+        raise RivalsError(f"The table has {len(table.slots)} slots for {len(names)} arms; {SLOTS} bytes name arms by index.")
+    digests = {(one.variant, one.digest) for one in (*table.arms, *table.shadows)}
+    if len(digests) != len({variant for variant, _ in digests}):
+        raise RivalsError("The table names one variant with two digests; a new version takes a new name or replaces it.")
+
+
+def _replace(path: Path, value: object) -> None:
+    """Write a file so that whoever reads it sees the old one or the new one."""
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with fresh.open("xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as stream:
+        stream.write(msgspec.json.encode(value))
+        stream.flush()
+        os.fsync(stream.fileno())
+    fresh.replace(path)
+
+
+def _read(path: Path, kind: type[T]) -> T | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        return None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise RivalsError(f"{path.name} cannot be read ({error}); `rivals serve` writes it anew.") from error
+
+
+def _boot() -> str:
+    """Which boot of the machine this is; monotonic time means nothing across two."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -1,0 +1,73 @@
+"""From a folder to a predictor, with nothing believed: the digest, the manifest and the probe are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from rivals.bundles import PROBE, BundleManifest, Probe, allowed, folder_digest, read, read_manifest
+from rivals.errors import BundleError
+from rivals.plugins import make
+from rivals.protocols import Combiner, Opener, Predictor
+from rivals.serve.runtimes.native import NativePredictor
+from rivals.serve.runtimes.onnx import OnnxPredictor
+from rivals.serve.runtimes.together import TogetherPredictor
+from rivals.values import Columns
+
+NOBODY: Mapping[str, Predictor] = MappingProxyType({})
+
+
+def open_bundle(folder: Path, opener: Opener, known: Mapping[str, Predictor] = NOBODY) -> Predictor:
+    """Open the bundle in ``folder``, which is named by its digest; blocking: milliseconds to a second.
+
+    Members of an ensemble are taken from ``known`` (by digest) or opened. Raises ``BundleError`` with a sentence.
+    """
+    if (actual := folder_digest(folder)) != folder.name:
+        msg = f"Bundle {folder.name[:12]} is not what its name says (its files make {actual[:12]}): build it again."
+        raise BundleError(msg)
+    return open_unnamed(folder, opener, known)
+
+
+def open_unnamed(folder: Path, opener: Opener, known: Mapping[str, Predictor] = NOBODY) -> Predictor:
+    """Open a bundle that was copied to a folder of another name: the probe alone is checked."""
+    manifest = read_manifest(folder)
+    opened = predictor(folder, manifest, opener, known)
+    _probe(opened, read(folder / PROBE, Probe), manifest, folder)
+    return opened
+
+
+def predictor(
+    folder: Path, manifest: BundleManifest, opener: Opener, known: Mapping[str, Predictor] = NOBODY
+) -> Predictor:
+    """Make the predictor ``manifest`` asks for, unchecked: what building measures, and opening checks."""
+    match manifest.runtime:
+        case "onnx":
+            return OnnxPredictor(folder, manifest.signature)
+        case "native":
+            return NativePredictor(folder, manifest.signature)
+        case "together" if manifest.combiner and manifest.members:
+            members = {
+                name: known[digest] if digest in known else open_bundle(opener(digest), opener, known)
+                for name, digest in manifest.members.items()
+            }
+            return TogetherPredictor(folder.name, manifest.signature, members, make(Combiner, manifest.combiner))
+    why = manifest.reason or "it is an ensemble without members"
+    msg = f"Bundle {folder.name[:12]} is not served in process: {why}"
+    raise BundleError(msg)
+
+
+def _probe(opened: Predictor, probe: Probe, manifest: BundleManifest, folder: Path) -> None:
+    """Ask what was asked at build. Raises ``BundleError`` unless the answers are the same, to ``TOLERANCE``."""
+    expected = np.array(probe.outputs, np.float64)
+    try:
+        got = opened.predict(Columns(probe.columns, len(probe.outputs)))
+        off = np.abs(got - expected)
+    except Exception as error:  # a damaged bundle may raise anything
+        msg = f"Bundle {folder.name[:12]} cannot answer its probe ({error}). Build the variant again."
+        raise BundleError(msg) from error
+    if not (off <= allowed(manifest.signature, expected)).all():
+        msg = f"Bundle {folder.name[:12]} answers its probe {off.max():.2g} off. Build the variant again."
+        raise BundleError(msg)

@@ -1,0 +1,225 @@
+"""The project file as frozen values; unknown keys are refused.
+
+``ProjectSpec`` is the wish of ``rivals.yaml``. Durations may be written ``10m`` or ``1d`` and are seconds here;
+shares may be written ``5%`` and lie in [0, 1] here. A plug-in is its name or ``{use: name, with: {...}}``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from rivals.values import Task, Use
+
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
+def seconds(value: object) -> object:
+    """``"10m"`` -> 600.0; numbers are seconds already. Anything else is left for the type to refuse."""
+    if isinstance(value, str) and (found := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|[smhdw])\s*", value)):
+        return float(found[1]) * UNITS[found[2]]
+    if isinstance(value, str):
+        raise ValueError(f"{value!r} is not a duration; write a number and a unit, as 30s, 10m, 6h or 14d")
+    return value
+
+
+def share(value: object) -> object:
+    """``"5%"`` -> 0.05; numbers are shares already."""
+    if isinstance(value, str) and (found := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", value)):
+        return float(found[1]) / 100
+    if isinstance(value, str):
+        raise ValueError(f"{value!r} is not a share; write a percentage as 5% or a number as 0.05")
+    return value
+
+
+def plugin(value: object) -> object:
+    """``"name"`` or ``{use: name, with: {...}}`` -> ``Use``."""
+    if isinstance(value, str):
+        return Use(value)
+    if isinstance(value, Mapping):
+        if wrong := set(value) - {"use", "with"}:
+            raise ValueError(f"a plug-in has the keys use and with, not {', '.join(sorted(map(str, wrong)))}")
+        options = value.get("with") or {}
+        if not isinstance(value.get("use"), str) or not isinstance(options, Mapping):
+            raise ValueError("a plug-in is its name, or {use: name, with: {option: value}}")
+        return Use(value["use"], dict(options))
+    return value
+
+
+Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, BeforeValidator(share), Field(ge=0, le=1, allow_inf_nan=False)]
+Plugin = Annotated[Use, BeforeValidator(plugin)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+
+
+class Part(BaseModel):
+    """A part of the project file: frozen, and closed to keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class SplitSpec(Part):
+    """How rows are divided: the last ``test`` share is held out, the rest makes ``folds``."""
+
+    test: Share = 0.2
+    folds: int = Field(default=3, ge=1, le=50)
+    by: Literal["time", "random", "group"] = "random"
+    gap: Seconds = 0.0
+
+
+class DataSpec(Part):
+    """Where rows come from, and which columns mean what."""
+
+    source: Plugin
+    task: Task
+    target: str
+    id: str | None = None
+    time: str | None = None
+    weight: str | None = None
+    group: str | None = None
+    ignore: tuple[str, ...] = ()  # columns that are not inputs
+    label_delay: Seconds = 0.0  # how long after its answer a label may still come
+    split: SplitSpec = SplitSpec()
+
+    @model_validator(mode="after")
+    def _columns_for_the_split(self) -> DataSpec:
+        if self.split.by == "time" and not self.time:
+            raise ValueError("split by time needs the key 'time': the column that orders the rows")
+        if self.split.by == "group" and not self.group:
+            raise ValueError("split by group needs the key 'group': the column that keeps rows together")
+        return self
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The columns that are no inputs of a model."""
+        named = (self.target, self.id, self.time, self.weight, self.group, *self.ignore)
+        return tuple(name for name in named if name)
+
+
+class VariantSpec(Part):
+    """One rival: trained (``features`` and ``family``), combined (``members``), or existing already (``model``)."""
+
+    name: Name
+    features: str | None = None
+    family: str | None = None
+    with_: Mapping[str, Any] = Field(default_factory=dict, alias="with")
+    members: tuple[str, ...] = ()
+    model: str | None = None
+    columns: tuple[str, ...] | None = None  # the inputs; all where nothing is said
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> VariantSpec:
+        if self.model is not None and (self.family or self.members or self.features):
+            raise ValueError("'model' names a variant that exists already; it takes no family, features or members")
+        if self.model is None and self.family is None:
+            raise ValueError("say 'family' for a variant to train, or 'model' for one that exists already")
+        if (self.family == "ensemble") != bool(self.members):
+            raise ValueError("an ensemble has 'family: ensemble' and 'members'; one of the two is missing")
+        if self.family == "ensemble" and self.features:
+            raise ValueError("an ensemble asks its members, which have features of their own; remove 'features'")
+        return self
+
+    @property
+    def kind(self) -> Literal["train", "ensemble", "ready"]:
+        """Which of the three it is."""
+        if self.model is not None:
+            return "ready"
+        return "ensemble" if self.members else "train"
+
+
+class RiskSpec(Part):
+    """What may go wrong how often. ``margin`` and ``limit`` are of the failure rate."""
+
+    alpha: float = Field(default=0.05, gt=0, le=0.5)
+    margin: float = Field(default=0.5, gt=0, allow_inf_nan=False)  # a failure rate this much higher is acceptable
+    limit: float = Field(default=0.01, gt=0, lt=1)  # a failure rate under this is acceptable whatever the champion's is
+
+
+class RolloutSpec(Part):
+    """How a challenger climbs: first in the shadow, then by these steps, each at least ``every`` long."""
+
+    steps: tuple[Share, ...] = (0.01, 0.05, 0.25, 0.5)
+    every: Seconds = 600.0
+    deadline: Seconds = 14 * 86400.0
+    block: Seconds = 86400.0  # quality is bet on once per block of this length
+    risk: RiskSpec = RiskSpec()
+    judges: tuple[Plugin, ...] = (Use("failures"), Use("quality"))
+    metric: Literal["brier", "log_loss", "squared"] | None = None  # of the quality judge; the task's own if not said
+    on_inconclusive: Literal["hold"] = "hold"
+
+    @model_validator(mode="after")
+    def _climbing(self) -> RolloutSpec:
+        if not self.steps or list(self.steps) != sorted(set(self.steps)) or not 0 < self.steps[0] <= self.steps[-1] < 1:
+            raise ValueError("steps rise from above 0% to below 100%, as [1%, 5%, 25%, 50%]")
+        if not self.judges:
+            raise ValueError("a rollout without judges would promote blindly; name at least one")
+        return self
+
+
+class EndpointSpec(Part):
+    """The one address all variants answer behind."""
+
+    name: Name
+    unit: str = "request"  # request, a column, or header:<name>
+    policy: Plugin = Use("split")
+    champion: str | None = None  # who answers first; the recommended variant where nothing is said
+    shadows: tuple[str, ...] = ()
+    autonomy: Literal["observe", "recommend", "act"] = "recommend"
+    rollout: RolloutSpec = RolloutSpec()
+
+
+class LimitSpec(Part):
+    """What one variant's building may cost."""
+
+    seconds: Annotated[float, BeforeValidator(seconds), Field(gt=0)] = 3600.0
+    memory_mb: int = Field(default=8192, gt=0)
+
+
+class TrackingSpec(Part):
+    """Where MLflow keeps runs and versions; a file beside the project where nothing is said."""
+
+    uri: str | None = None
+
+
+class ProjectSpec(Part):
+    """All that ``rivals.yaml`` asks for."""
+
+    project: Name
+    data: DataSpec
+    features: Mapping[str, tuple[Plugin, ...]] = Field(default_factory=dict)
+    metrics: tuple[str, ...] = ()
+    variants: tuple[VariantSpec, ...] = Field(min_length=1)
+    gate: tuple[Plugin, ...] = ()
+    endpoint: EndpointSpec | None = None
+    limits: LimitSpec = LimitSpec()
+    tracking: TrackingSpec = TrackingSpec()
+    seed: int = Field(default=0, ge=0, lt=2**32)
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The metrics, the deciding one first."""
+        return self.metrics or DEFAULT_METRICS[self.data.task]
+
+    def variant(self, name: str) -> VariantSpec:
+        """The variant of that name; ``KeyError`` if there is none."""
+        return {one.name: one for one in self.variants}[name]
+
+
+DEFAULT_METRICS: Mapping[str, tuple[str, ...]] = {
+    "binary": ("log_loss", "roc_auc", "brier"),
+    "multiclass": ("log_loss", "accuracy"),
+    "regression": ("rmse", "mae"),
+}
+
+# Announced in the documentation and not built yet: a clear word instead of a key that does nothing.
+COMING: Mapping[str, str] = {
+    "tuning": "tuning under a shared budget",
+    "tune": "tuning",
+    "matrix": "matrix expansion",
+    "drift": "drift detection",
+    "retrain": "retraining on evidence",
+    "capture": "capture of features",
+}

@@ -1,0 +1,194 @@
+"""Per-row losses and metrics in float64, equal to ``sklearn.metrics`` and without it.
+
+A classifier's ``target`` is the index of the row's label, its ``outputs`` are probabilities of shape (rows, labels);
+a regressor's are values, of shape (rows,) and (rows, 1). Of two labels only the second one's probability is looked at.
+Weights are optional everywhere. What is undefined on the rows given (a ranking of one class, a mean of no rows) is
+NaN, never a made-up number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rivals.errors import DataError, SpecError
+
+Floats = NDArray[np.float64]
+Target = NDArray[Any]
+Weight = Floats | None
+
+TINY = float(np.finfo(np.float64).eps)  # probabilities are clipped to [TINY, 1 - TINY], as scikit-learn clips them
+BINARY = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A figure of merit. ``rows`` gives a loss per row where the metric is their weighted mean."""
+
+    name: str
+    lower_is_better: bool
+    compute: Callable[[Target, Floats, Weight], float]
+    rows: Callable[[Target, Floats], Floats] | None = None
+    tasks: tuple[str, ...] = ("binary", "multiclass")
+
+
+def metric(name: str) -> Metric:
+    """The metric of that name. Raises ``SpecError`` with the names there are."""
+    known = METRICS.get(ALIASES.get(name, name))
+    if known is None:
+        raise SpecError(f"No metric is called {name!r}. Known: {', '.join(sorted(METRICS))}.")
+    return known
+
+
+def score(name: str, target: Any, outputs: Any, *, labels: Sequence[Any] | None = None, weight: Weight = None) -> float:
+    """Compute one metric. ``labels`` (in the order of the outputs) where ``target`` holds labels instead of indexes."""
+    found = metric(name)
+    answers = np.asarray(outputs, np.float64)
+    answers = answers.reshape(len(answers), -1) if len(answers) else answers
+    truth = np.asarray(target) if labels is None else indexes(target, labels)
+    if not len(truth):
+        return float("nan")
+    return found.compute(truth, answers, weight)
+
+
+def indexes(target: Any, labels: Sequence[Any]) -> NDArray[np.int64]:
+    """Labels as their indexes. Raises ``DataError`` on a label that is not among them."""
+    places = {label: index for index, label in enumerate(labels)}
+    try:
+        return np.array([places[label] for label in target], np.int64)
+    except KeyError as error:
+        raise DataError(f"The label {error.args[0]!r} is not among {', '.join(map(repr, labels))}.") from None
+
+
+# -- losses per row ---------------------------------------------------------------------------------
+
+
+def log_loss(target: Target, outputs: Floats) -> Floats:
+    """Minus the logarithm of the probability given to what happened."""
+    if outputs.shape[1] == BINARY:
+        likely = np.where(target == 1, outputs[:, 1], 1 - outputs[:, 1])
+    else:
+        likely = outputs[np.arange(len(outputs)), target.astype(np.int64)]
+    lost: Floats = -np.log(np.clip(likely, TINY, 1 - TINY))
+    return lost
+
+
+def brier(target: Target, outputs: Floats) -> Floats:
+    """Squared distance from what happened (Brier 1950); of two classes, half of it: (p - y)^2."""
+    if outputs.shape[1] == BINARY:
+        off: Floats = outputs[:, 1] - target
+        return off**2
+    happened = np.zeros_like(outputs)
+    happened[np.arange(len(outputs)), target.astype(np.int64)] = 1.0
+    every: Floats = ((outputs - happened) ** 2).sum(axis=1)
+    return every
+
+
+def missed(target: Target, outputs: Floats) -> Floats:
+    """1 where the likeliest label did not happen."""
+    return (outputs.argmax(axis=1) != target).astype(np.float64)
+
+
+def absolute(target: Target, outputs: Floats) -> Floats:
+    """Absolute error."""
+    off: Floats = np.abs(outputs[:, 0] - target)
+    return off
+
+
+def squared(target: Target, outputs: Floats) -> Floats:
+    """Squared error."""
+    off: Floats = (outputs[:, 0] - target) ** 2
+    return off
+
+
+# -- metrics that are no mean of losses -------------------------------------------------------------
+
+
+def roc_auc(target: Target, outputs: Floats, weight: Weight) -> float:
+    """How often a row of the second class ranks above one of the first; several classes: mean of one against rest."""
+    if outputs.shape[1] == BINARY:
+        return _auc(target == 1, outputs[:, 1], weight)
+    return float(np.mean([_auc(target == k, outputs[:, k], weight) for k in range(outputs.shape[1])]))
+
+
+def f1(target: Target, outputs: Floats, weight: Weight) -> float:
+    """Harmonic mean of precision and recall of the second class; several classes: the mean over them."""
+    chosen = outputs.argmax(axis=1)
+    classes = [1] if outputs.shape[1] == BINARY else sorted({*target.tolist(), *chosen.tolist()})
+    return float(np.mean([_f1(target == k, chosen == k, weight) for k in classes]))
+
+
+def r2(target: Target, outputs: Floats, weight: Weight) -> float:
+    """Share of the target's variance that is explained; NaN where the target does not vary."""
+    around = _mean((target - _mean(target.astype(np.float64), weight)) ** 2, weight)
+    return 1 - _mean(squared(target, outputs), weight) / around if around else float("nan")
+
+
+def _auc(positive: NDArray[np.bool_], ranked: Floats, weight: Weight) -> float:
+    each = np.ones(len(ranked)) if weight is None else weight
+    order = np.argsort(-ranked, kind="stable")
+    ranked, positive, each = ranked[order], positive[order], each[order]
+    ends = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)  # ties are one step of the curve
+    hits = np.append(0.0, np.cumsum(each * positive)[ends])
+    alarms = np.append(0.0, np.cumsum(each * ~positive)[ends])
+    if not hits[-1] or not alarms[-1]:
+        return float("nan")
+    return float(np.trapezoid(hits, alarms) / (hits[-1] * alarms[-1]))
+
+
+def _f1(happened: NDArray[np.bool_], said: NDArray[np.bool_], weight: Weight) -> float:
+    each = np.ones(len(said)) if weight is None else weight
+    both, either = float(each[happened & said].sum()), float(each[happened].sum() + each[said].sum())
+    return 2 * both / either if either else 0.0
+
+
+def _mean(values: Floats, weight: Weight) -> float:
+    return float(np.average(values, weights=weight))
+
+
+def _averaged(name: str, rows: Callable[[Target, Floats], Floats], *tasks: str) -> Metric:
+    def compute(target: Target, outputs: Floats, weight: Weight) -> float:
+        return _mean(rows(target, outputs), weight)
+
+    return Metric(name, lower_is_better=True, compute=compute, rows=rows, tasks=tasks or ("binary", "multiclass"))
+
+
+def _accuracy(target: Target, outputs: Floats, weight: Weight) -> float:
+    return _mean(1 - missed(target, outputs), weight)
+
+
+def _rmse(target: Target, outputs: Floats, weight: Weight) -> float:
+    return float(np.sqrt(_mean(squared(target, outputs), weight)))
+
+
+def _pinball(target: Target, outputs: Floats) -> Floats:
+    return absolute(target, outputs) / 2  # at the median
+
+
+METRICS: Mapping[str, Metric] = {
+    one.name: one
+    for one in (
+        _averaged("log_loss", log_loss),
+        _averaged("brier", brier),
+        _averaged("mae", absolute, "regression"),
+        _averaged("mse", squared, "regression"),
+        _averaged("pinball", _pinball, "regression"),
+        Metric("rmse", True, _rmse, tasks=("regression",)),
+        Metric("r2", False, r2, tasks=("regression",)),
+        Metric("accuracy", False, _accuracy),
+        Metric("roc_auc", False, roc_auc),
+        Metric("f1", False, f1),
+    )
+}
+ALIASES: Mapping[str, str] = {
+    "brier_score": "brier",
+    "brier_score_loss": "brier",
+    "mean_absolute_error": "mae",
+    "mean_squared_error": "mse",
+    "root_mean_squared_error": "rmse",
+    "mean_pinball_loss": "pinball",
+}

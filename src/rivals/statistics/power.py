@@ -1,0 +1,50 @@
+"""How long a decision will take: the same bets, on days drawn from days already seen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from rivals.statistics.eprocess import WARM_UP, BlockBets, on_block
+
+RUNS = 101  # odd, so that the median is one of them
+
+
+def expected_days(
+    differences: Sequence[float],
+    rng: np.random.Generator,
+    *,
+    proof: float = math.log(1 / 0.05),
+    against: float = math.log(2 / 0.05),
+    block: float = 86_400.0,
+    label_delay: float = 0.0,
+    climb: float = 0.0,
+    horizon: int = 365,
+) -> float:
+    """Median days until the challenger is promoted or rolled back for its quality; infinite past ``horizon`` blocks.
+
+    ``differences``: mean paired loss difference (challenger minus champion) of each past block, as the prediction bank
+    has them on held-out rows. ``proof`` and ``against`` are the quality judge's thresholds, ``climb`` the seconds from
+    proof to promotion (steps times ``every``). Blocks are drawn with replacement, so the future is taken to be like
+    the past; fewer than two blocks say nothing.
+    """
+    if len(differences) < 2:  # noqa: PLR2004 -- one block has no spread
+        return math.inf
+    draws = rng.choice(np.asarray(differences, np.float64), (RUNS, horizon))
+    return float(np.median([_days(draw.tolist(), proof, against, block, label_delay, climb) for draw in draws]))
+
+
+def _days(draw: Sequence[float], proof: float, against: float, block: float, label_delay: float, climb: float) -> float:
+    bets = BlockBets()
+    for index, one in enumerate(draw):
+        bets = on_block(bets, one, 0.0)
+        if index < WARM_UP:
+            continue
+        seconds = (index + 1) * block + label_delay
+        if bets.worse.highest >= against:
+            return seconds / 86_400
+        if bets.better.highest >= proof:
+            return (seconds + climb) / 86_400
+    return math.inf
