@@ -26,14 +26,19 @@ def make(door: type[T], use: Use) -> T:
 
     Raises ``UnknownPlugin`` (with the nearest name), ``MissingExtra``, or ``SpecError`` where an option does not fit.
     """
-    factory = _load(door, _find(door, use.name))
+    plugged = factory(door, use.name)
     try:
-        signature(factory).bind(**use.options)
+        signature(plugged).bind(**use.options)
     except TypeError as error:
-        msg = f"{door.__name__} {use.name!r}: {error}. It takes {signature(factory)}."
+        msg = f"{door.__name__} {use.name!r}: {error}. It takes {signature(plugged)}."
         raise SpecError(msg) from error
-    plugin: T = factory(**use.options)
+    plugin: T = plugged(**use.options)
     return plugin
+
+
+def factory(door: type[T], name: str) -> type[T]:
+    """What makes the plug-in of that name. Raises ``UnknownPlugin`` or ``MissingExtra``."""
+    return _load(door, _find(door, name))
 
 
 def check(door: type, name: str) -> None:

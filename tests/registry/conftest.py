@@ -40,7 +40,9 @@ def an_exposure(name: str, variant: str = "old", **changes: Any) -> Exposure:
     return Exposure(name, variant, **settings | changes)
 
 
-def a_close(name: str, variant: str = "old", outcome: Outcome = Outcome.OK, output: tuple[float, ...] = (0.25, 0.75)) -> Any:
+def a_close(
+    name: str, variant: str = "old", outcome: Outcome = Outcome.OK, output: tuple[float, ...] = (0.25, 0.75)
+) -> Any:
     return (name, variant, outcome, 120, output if outcome is Outcome.OK else ())
 
 

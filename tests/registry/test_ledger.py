@@ -83,7 +83,7 @@ def test_the_chain_can_be_checked_with_a_few_lines_of_anybodys(ledger: Ledger, d
 )  # fmt: skip
 def test_every_field_of_every_entry_is_held(ledger: Ledger, database: Path, seq: int, edit: str) -> None:
     change(database, f"update ledger set {edit} where seq = {seq}")
-    with pytest.raises(LedgerError, match=f"[Ee]ntry {seq - 1 if (edit, seq) == ('seq = 99', ENTRIES) else seq} "):
+    with pytest.raises(LedgerError, match=f"Entry {seq} "):
         ledger.verify()
 
 

@@ -200,7 +200,11 @@ def test_counts_tell_requests_failures_and_shadows_apart(store: Store) -> None:
 
 
 def test_an_exposure_is_found_by_its_request_and_by_its_own_id(store: Store) -> None:
-    rows = [an_exposure(f"a/{i}") for i in range(700)] + [an_exposure("a%/0"), an_exposure("ab/0"), an_exposure("a/b/0")]
+    rows = [an_exposure(f"a/{i}") for i in range(700)] + [
+        an_exposure("a%/0"),
+        an_exposure("ab/0"),
+        an_exposure("a/b/0"),
+    ]
     shadow = an_exposure("a/5", "new", shadow=True)
     store.ship("j", 1, [*rows, shadow], [a_close("a/5")], [])
     assert [one.id for one in store.exposure("a")] == [one.id for one in [*rows[:700], shadow]]
@@ -211,5 +215,7 @@ def test_an_exposure_is_found_by_its_request_and_by_its_own_id(store: Store) -> 
 
 def test_the_newest_time_is_that_of_an_exposure(store: Store) -> None:
     assert store.latest_time("e") is None
-    store.ship("j", 1, [an_exposure("a/0", time=5.0), an_exposure("b/0", time=3.0)], [], [Feedback("a/0", 1, time=99.0)])
+    store.ship(
+        "j", 1, [an_exposure("a/0", time=5.0), an_exposure("b/0", time=3.0)], [], [Feedback("a/0", 1, time=99.0)]
+    )
     assert store.latest_time("e") == 5.0

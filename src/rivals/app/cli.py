@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +29,14 @@ app = typer.Typer(
 )
 rollout_app = typer.Typer(help="Steer the rollout of a challenger.", no_args_is_help=True)
 app.add_typer(rollout_app, name="rollout")
+
+
+class Clock(StrEnum):
+    """Whose time it is."""
+
+    WALL = "wall"
+    REPLAY = "replay"
+
 
 File = Annotated[Path, typer.Option("-f", "--file", help="The project file.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="key=value on top of the project file; repeatable.")]
@@ -168,7 +177,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The data plane.")] = 8080,
     workers: Annotated[int, typer.Option(min=1, max=64)] = 1,
     control_port: Annotated[int, typer.Option(min=0, max=65535, help="The control plane.")] = 8090,
-    clock: Annotated[str, typer.Option(help="wall, or replay: the rows bring their own time.")] = "wall",
+    clock: Annotated[Clock, typer.Option(help="In a replay the rows bring their own time.")] = Clock.WALL,
     settings: Settings = None,
     quiet: Quiet = False,
 ) -> None:
@@ -181,7 +190,7 @@ def serve(
         port=port,
         workers=workers,
         control_port=control_port,
-        clock=clock,
+        clock=clock.value,
         settings=settings or (),
         say=Face(False, quiet).say,
     )
@@ -192,13 +201,13 @@ def control(
     file: File = PROJECT,
     host: str = "127.0.0.1",
     control_port: int = 8090,
-    clock: str = "wall",
+    clock: Clock = Clock.WALL,
     settings: Settings = None,
 ) -> None:
     """The control plane alone; `rivals serve` starts it."""
     from rivals.app.control import run  # noqa: PLC0415
 
-    run(_open(file, settings), host, control_port, clock)
+    run(_open(file, settings), host, control_port, clock.value)
 
 
 @app.command()

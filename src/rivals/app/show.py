@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
@@ -39,7 +38,9 @@ class BuildDisplay:
         """Show one event."""
         self._events[event.variant] = (event.state, time.monotonic(), event.message)
         if not self._quiet and self._live is None:
-            print(f"{event.variant}: {event.state} {event.message}".rstrip(), file=sys.stderr, flush=True)
+            self._console.print(
+                f"{event.variant}: {event.state} {event.message}".rstrip(), highlight=False, markup=False
+            )
 
     def _table(self) -> Table:
         table = Table("variant", "state", "seconds", "", box=None)
@@ -106,7 +107,8 @@ def status_text(status: Mapping[str, Any]) -> str:
     lines = [f"{status['endpoint']}: revision {status['revision']}, champion {status['champion']} ({weights})"]
     if rollout := status["rollout"]:
         lines.append(
-            f"rollout of {rollout['challenger']['variant']}: {rollout['phase']} {rollout['share']:.0%} {rollout['reason']}"
+            f"rollout of {rollout['challenger']['variant']}: {rollout['phase']} {rollout['share']:.0%} "
+            f"{rollout['reason']}".rstrip()
         )
         if rollout["verdict"]:
             lines.append(f"verdict: {rollout['verdict']['status']}: {rollout['verdict']['reason']}")

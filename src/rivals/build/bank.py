@@ -49,9 +49,8 @@ class Bank:
 
     @property
     def judged(self) -> Bank:
-        """The rows to compare on: those held out of everything, or where there are none, those out of each fold."""
-        held = self.fold == HELD_OUT
-        return self.where(held) if held.any() else self
+        """The rows to compare on: all that count, out of fold and held out alike, for no model was fitted on them."""
+        return self if self.weight is None else self.where(self.weight > 0)
 
 
 def write(folder: Path, bank: Bank) -> Path:

@@ -40,15 +40,11 @@ def measure(name: str, task: Task, labels: Sequence[Any] = ()) -> Metric:
 
 
 def scores(bank: Bank, metrics: Sequence[str]) -> Scores:
-    """Metrics on the rows held out of everything, and of each fold; without such rows, the folds' mean."""
+    """Metrics on all rows that were not fitted on; apart, those of every fold and last of the rows held out of all."""
     measures = [measure(name, bank.task, bank.labels) for name in metrics]
-    numbers = sorted(set(bank.fold[bank.fold != HELD_OUT].tolist()))
-    folds = [_all(measures, metrics, bank.where(bank.fold == number)) for number in numbers]
-    if (bank.fold == HELD_OUT).any():
-        whole = _all(measures, metrics, bank.judged)
-    else:
-        whole = {name: float(np.mean([fold[name] for fold in folds])) for name in metrics}
-    return Scores(whole, tuple(folds))
+    parts = [*sorted(set(bank.fold[bank.fold != HELD_OUT].tolist())), *([HELD_OUT] if HELD_OUT in bank.fold else [])]
+    folds = tuple(_all(measures, metrics, bank.where(bank.fold == part)) for part in parts)
+    return Scores(_all(measures, metrics, bank.judged), folds)
 
 
 def _all(measures: Sequence[Metric], names: Sequence[str], bank: Bank) -> dict[str, float]:

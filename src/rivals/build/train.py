@@ -108,7 +108,7 @@ def _fitted(job: Job, rows: Rows, split: Split) -> tuple[Pipeline, Signature, Sa
     seconds = time.perf_counter() - started
     said.append(_answers(model, others, rows.signature))
     steps, step_seconds = fitted_steps(job.features)
-    made = Pipeline([("steps", steps), ("model", model)])
+    made = Pipeline([("features", steps), ("model", model)])
     return made, narrowed(rows.signature, job.columns), said, seconds + step_seconds
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from inspect import signature
 from typing import Any
@@ -16,10 +17,9 @@ from rivals.bundles import read_manifest
 from rivals.decide import rollout as rules_of
 from rivals.decide.analysis import analyse
 from rivals.errors import RolloutError
-from rivals.flows.forecast import expected_days
+from rivals.flows.forecast import forecast
 from rivals.flows.workspace import Workspace
-from rivals.observe.evidence import EvidenceState, Rules, advance, evidence
-from rivals.observe.outcomes import matured
+from rivals.observe.evidence import EvidenceState, Rules, advance, begin, due, evidence
 from rivals.protocols import Judge
 from rivals.registry.ledger import Ledger
 from rivals.registry.store import Transaction
@@ -43,6 +43,12 @@ from rivals.values import (
 )
 
 DAY = 86_400.0
+COMMANDS = {
+    "pause": rules_of.pause,
+    "resume": rules_of.resume,
+    "promote": rules_of.promote,
+    "rollback": rules_of.rollback,
+}
 BATCH = 20_000  # closed exposures judged in one go
 
 
@@ -82,20 +88,33 @@ def start_rollout(workspace: Workspace, variant: str) -> Started:
         now=now,
         base_revision=table.revision,
     )
-    days = expected_days(workspace, table.champion, variant, now)
-    forecast = (
-        "no forecast: no paired held-out days" if days is None else f"a decision is expected after {days:.0f} days"
-    )
+    days = forecast(workspace, table.champion, variant)
     too_long = days is not None and days * DAY > wish.deadline
     sentence = (
-        f"{variant} starts in the shadow of {table.champion}; {forecast}, the deadline is {wish.deadline / DAY:g}."
+        f"{variant} starts in the shadow of {table.champion}; {_told(days)}, the deadline is {wish.deadline / DAY:g}."
     )
     with store.transaction() as tx:
-        body = {"challenger": variant, "champion": table.champion, "expected_days": days, "by": "a person"}
+        body = {
+            "challenger": variant,
+            "champion": table.champion,
+            "expected_days": days if days is not None and math.isfinite(days) else None,
+            "by": "a person",
+        }
         Ledger(store).append(tx, endpoint.name, "rollout.started", now, {"rollout": begun.id, **body})
         _act(tx, workspace, begun, [SetRoutes(0.0)])
+        tx.put_state(f"evidence/{begun.id}", msgspec.json.encode(begin(begun, cursor=store.closings())))
         tx.put_rollout(begun)
-    return Started(begun, days, too_long, sentence)
+    return Started(begun, days if days is not None and math.isfinite(days) else None, too_long, sentence)
+
+
+def _told(days: float | None) -> str:
+    if days is None:
+        return "there are no held-out days to forecast from"
+    return (
+        f"a decision is expected after {days:.0f} days"
+        if math.isfinite(days)
+        else "on held-out days the two look alike"
+    )
 
 
 def steer(workspace: Workspace, command: str) -> Rollout:
@@ -107,7 +126,7 @@ def steer(workspace: Workspace, command: str) -> Rollout:
     if running is None:
         raise RolloutError(f"No rollout runs on {endpoint!r}; `rivals rollout start VARIANT` starts one.")
     now = clock_of(workspace)
-    after, instructions = getattr(rules_of, command)(running, now)
+    after, instructions = COMMANDS[command](running, now)
     with store.transaction() as tx:
         _record(tx, workspace, after, f"rollout.{command}", now, None, None, instructions)
         _act(tx, workspace, after, instructions)
@@ -164,37 +183,36 @@ def tick(workspace: Workspace, now: float) -> Rollout | None:
 
 def look(workspace: Workspace, rollout: Rollout, state: EvidenceState, now: float) -> EvidenceState:
     """Take in what was closed since the last look, and the time blocks that matured."""
-    store, rules = workspace.store, rules_for(workspace)
+    store, rules = workspace.store, rules_for(workspace, rollout)
     pair = (rollout.champion.variant, rollout.challenger.variant)
     while closed := store.exposures_since(rollout.endpoint, state.cursor, BATCH, pair):
-        exposures = [exposure for _, exposure in closed]
+        exposures = (exposure for _, exposure in closed)
         state = advance(state, exposures, (), now, rules, cursor=closed[-1][0])
-        if len(closed) < BATCH:
-            break
-    blocks = [
-        (start, store.pairs(rollout.endpoint, *pair, start, start + rules.block))
-        for start in matured(state, rollout.started, now, rules)
-    ]
-    return advance(state, (), blocks, now, rules, cursor=state.cursor)
+    starts = due(state, now, rules)
+    blocks = ((start, store.pairs(rollout.endpoint, *pair, start, start + rules.block)) for start in starts)
+    return advance(state, (), blocks, now, rules)
 
 
-def rules_for(workspace: Workspace) -> Rules:
+def rules_for(workspace: Workspace, rollout: Rollout) -> Rules:
     """The rules of evidence that the project file asks for."""
     spec, wish = workspace.spec, workspace.endpoint.rollout
+    signature = read_manifest(workspace.blobs.path(rollout.champion.digest)).signature
     return Rules(
         metric=wish.metric or ("squared" if spec.data.task == "regression" else "brier"),
-        margin=wish.risk.margin,
-        limit=wish.risk.limit,
+        labels=signature.labels,
+        margin=wish.risk.failure_margin,
+        limit=wish.risk.failure_limit,
+        quality_margin=wish.risk.margin,
         block=wish.block,
         label_delay=spec.data.label_delay,
     )
 
 
 def judges_of(workspace: Workspace) -> Sequence[Judge]:
-    """The judges of the project file; one alpha is shared by all that can end a rollout."""
+    """The judges of the project file; they share the rollout's one alpha."""
     wish = workspace.endpoint.rollout
-    alpha = wish.risk.alpha / len(wish.judges)
-    return [_judge(use, alpha) for use in wish.judges]
+    common = {"alpha": wish.risk.alpha, "among": len(wish.judges)}
+    return [_judge(use, common) for use in wish.judges]
 
 
 def clock_of(workspace: Workspace) -> float:
@@ -215,11 +233,13 @@ def routes(table: RoutingTable, rollout: Rollout, instruction: Instruction, stan
     """The next table: the same salt, the least movement of units, one revision up."""
     champion = Arm(rollout.champion.variant, rollout.champion.digest, 1.0)
     challenger = Arm(rollout.challenger.variant, rollout.challenger.digest, 1.0)
+    arms: tuple[Arm, ...]
+    pair: tuple[Shadow, ...] = ()
     match instruction:
         case Promote():
-            arms, pair = (challenger,), ()
+            arms = (challenger,)
         case RollBack():
-            arms, pair = (champion,), ()
+            arms = (champion,)
         case SetRoutes(share, paired):
             arms = (
                 (replace(champion, weight=1 - share), replace(challenger, weight=share)) if share > 0 else (champion,)
@@ -283,13 +303,13 @@ def _record(
 
 def _state(workspace: Workspace, rollout: Rollout) -> EvidenceState:
     raw = workspace.store.state(f"evidence/{rollout.id}")
-    return msgspec.json.decode(raw, type=EvidenceState) if raw else EvidenceState()
+    return msgspec.json.decode(raw, type=EvidenceState) if raw else begin(rollout)
 
 
-def _judge(use: Use, alpha: float) -> Judge:
+def _judge(use: Use, common: Mapping[str, Any]) -> Judge:
     takes = signature(plugins.factory(Judge, use.name)).parameters
-    options = {"alpha": alpha, **use.options} if "alpha" in takes else dict(use.options)
-    return plugins.make(Judge, Use(use.name, options))
+    shared = {name: value for name, value in common.items() if name in takes}
+    return plugins.make(Judge, Use(use.name, {**shared, **use.options}))
 
 
 def _version(table: RoutingTable, variant: str) -> Version:
@@ -306,7 +326,7 @@ def _fits(workspace: Workspace, table: RoutingTable, digest: str) -> None:
     sent = {column.name for column in (settings.columns if settings else champion.inputs)}
     if missing := [column.name for column in manifest.signature.inputs if column.name not in sent]:
         raise RolloutError(
-            f"It needs {', '.join(missing)}, which clients of this endpoint do not send; `rivals serve` again to ask for it."
+            f"It needs {', '.join(missing)}, which clients of this endpoint do not send; `rivals serve` asks for it."
         )
     if manifest.signature.task != champion.task or manifest.signature.labels != champion.labels:
         raise RolloutError("It answers another question than the champion: task or labels differ.")

@@ -6,6 +6,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from rivals.bundles import read_manifest
 from rivals.errors import RivalsError
@@ -19,6 +20,8 @@ from rivals.serve.supervisor import Supervisor, WorkerConfig
 from rivals.statistics.assignment import slots
 from rivals.values import Arm, Column, RoutingTable
 
+Clock = Literal["wall", "replay"]
+
 
 def serve_project(
     workspace: Workspace,
@@ -27,13 +30,11 @@ def serve_project(
     port: int,
     workers: int,
     control_port: int,
-    clock: str,
+    clock: Clock,
     settings: Sequence[str],
     say: Callable[[str], None],
 ) -> None:
     """Serve until SIGTERM or SIGINT. What dies is started again; what is in flight is answered first."""
-    if clock not in {"wall", "replay"}:
-        raise RivalsError(f"--clock {clock}: there is wall, and replay, where the rows bring their own time.")
     if host not in {"127.0.0.1", "::1", "localhost"} and not os.environ.get("RIVALS_TOKEN"):
         raise RivalsError(f"--host {host} is open to others; set RIVALS_TOKEN first, or serve on loopback.")
     first_table(workspace)
@@ -78,7 +79,7 @@ def first_table(workspace: Workspace) -> RoutingTable:
     return table
 
 
-def endpoint_config(workspace: Workspace, clock: str) -> EndpointConfig:
+def endpoint_config(workspace: Workspace, clock: Clock) -> EndpointConfig:
     """What clients send: the inputs of every variant of the project, so that no challenger asks for more later."""
     columns: dict[str, Column] = {}
     for trained in workspace.store.trained_all():

@@ -27,6 +27,7 @@ from rivals.ensemble.family import Ensemble
 from rivals.errors import RivalsError
 from rivals.flows.workspace import Workspace
 from rivals.protocols import Backend, Combiner, Source
+from rivals.registry.blobs import Blobs
 from rivals.registry.lineage import Lineage, lineage
 from rivals.serve.runtimes import predictor
 from rivals.spec.project import VariantSpec
@@ -119,7 +120,7 @@ def build_one(order: Order) -> Made:
             order.combiner,
             inputs,
             runtime=predictor,
-            opener=order.bundles.joinpath,
+            opener=Blobs(order.bundles).path,
             **facts,
         )
     else:

@@ -1,8 +1,8 @@
 """Runs, versions and aliases in MLflow, where people and other tools look for them; nothing else imports MLflow.
 
-Each build is a run; its bundle is the run's artifact ``model`` and a version of the one registered model that has the
-project's name, tagged with its variant. So the alias ``champion`` belongs to one variant at a time, and
-``models:/flights@champion`` is what answers.
+Each build is a run; its bundle is the run's artifact ``model``, an ensemble's members in it, and a version of the one
+registered model that has the project's name, tagged with its variant. So the alias ``champion`` belongs to one variant
+at a time, and ``models:/flights@champion`` is what answers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
@@ -40,7 +41,7 @@ from rivals.errors import RivalsError
 from rivals.registry.lineage import Lineage
 from rivals.values import Trained, Version
 
-MODEL = "model"  # the run's artifact
+MODEL, MEMBERS = "model", "members"  # the run's artifact, and in it the bundles by digest that an ensemble asks
 PARAM_CHARS, PARAMS_AT_ONCE = 6_000, 100  # MLflow's limits
 DIGEST_CHARS = 36
 
@@ -116,8 +117,9 @@ class Tracker:
             client = self._client
             number = number or client.get_model_version_by_alias(name, alias).version
             source = client.get_model_version_download_uri(name, number)
-            folder.mkdir(parents=True, exist_ok=True)
-            return Path(download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=self.uri))
+            into = folder / f"{name}-{number}"  # of its own: artifacts of different models have the same name
+            into.mkdir(parents=True, exist_ok=True)
+            return Path(download_artifacts(artifact_uri=source, dst_path=str(into), tracking_uri=self.uri))
 
     # -- one run --------------------------------------------------------------------------------------------
 
@@ -146,8 +148,8 @@ class Tracker:
             self._client.log_text(run, diff, "dirty.diff")
         self._client.log_dict(run, whole, "lineage.json")
         self._client.log_artifacts(run, str(folder), MODEL)
-        for member in _members(folder):  # an ensemble looks for its members beside it
-            self._client.log_artifacts(run, str(member), member.name)
+        for member in _members(folder):  # whoever fetches an ensemble gets its members with it
+            self._client.log_artifacts(run, str(member), f"{MODEL}/{MEMBERS}/{member.name}")
 
     def _version(self, run: str, trained: Trained) -> int:
         if not self._client.search_registered_models(f"name = '{self.project}'"):
@@ -211,8 +213,8 @@ def _tags(trained: Trained, lineage: Lineage) -> dict[str, str]:
 def _members(folder: Path) -> Iterator[Path]:
     """The bundles an ensemble needs, and those that they need."""
     for digest in read_manifest(folder).members.values():
-        member = folder.parent / digest
-        yield from chain([member], _members(member))
+        yield (member := folder.parent / digest)
+        yield from _members(member)
 
 
 def _text(value: Any) -> str:

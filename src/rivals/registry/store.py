@@ -273,6 +273,10 @@ class Store:
         feedback = schema.feedback.c
         return _label(self._one(sa.select(feedback.label).where(feedback.id == exposure_id)))
 
+    def closings(self) -> int:
+        """The number of the exposure that was closed last; 0 before the first."""
+        return self._one(sa.select(schema.counters.c.value).where(schema.counters.c.name == schema.CLOSINGS)) or 0
+
     def latest_time(self, endpoint: str) -> float | None:
         """The time of the newest exposure, on the endpoint's clock; None before the first."""
         one = schema.exposures.c

@@ -27,6 +27,9 @@ SHADOWS = 8_192  # requests waiting to be asked in the shadow; more are shed
 QUIET = 1.0  # seconds between two complaints about failing variants
 
 
+Soon = Callable[[Callable[[], None]], object]
+
+
 class Record(Protocol):
     """What the heart needs of a journal."""
 
@@ -50,15 +53,15 @@ class Tally(Protocol):
 class Endpoint:
     """Answers from whatever ``swap`` gave it last. Belongs to one loop; nothing in it blocks but a model.
 
-    ``soon(function)`` calls a function in the loop's next round, from whatever thread. ``lease_until`` is the
+    ``soon`` calls a function in the loop's next round; ``post`` does so from another thread. ``lease_until`` is the
     ``time.monotonic()`` up to which anybody but the champion is asked.
     """
 
-    def __init__(self, journal: Record, tally: Tally, soon: Callable[[Callable[[], None]], object], rng: Random) -> None:
-        self.serving: Serving | None = None
+    def __init__(self, serving: Serving, journal: Record, tally: Tally, soon: Soon, post: Soon, rng: Random) -> None:
+        self.serving = serving
         self.lease_until = -math.inf
         self._journal, self._tally, self._soon, self._rng = journal, tally, soon, rng
-        self._shadows = Shadows(lambda asked: soon(lambda: self._shadowed(asked)))
+        self._shadows = Shadows(lambda asked: post(lambda: self._shadowed(asked)))
         self._arrived: list[tuple[Request, float, Done]] = []
         self._finished: list[Question] = []
         self._ended: list[Question] = []  # shadows
@@ -113,8 +116,6 @@ class Endpoint:
 
     def _choose_all(self, arrived: Sequence[tuple[Request, float, Done]]) -> list[Question]:
         serving = self.serving  # one read: everything asked in this turn sees one revision
-        if serving is None:
-            raise RuntimeError("a request came before the first table")
         held = not serving.leased or time.monotonic() < self.lease_until
         table = serving.table if held else serving.alone
         chosen = []

@@ -29,7 +29,7 @@ BODY_SECONDS = 60.0  # from there to the end of its body; and how long a client 
 IDLE_SECONDS = 75.0  # between two requests
 LINGER_SECONDS = 5.0  # a refused client may go on sending so long, for else it would not read why
 AHEAD = 64  # requests of one connection under way; the rest waits in the socket
-JSON, TEXT = b"application/json", b"text/plain; version=0.0.4; charset=utf-8"
+JSON = b"application/json"
 
 REASONS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 

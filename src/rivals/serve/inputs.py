@@ -66,7 +66,7 @@ class Inputs:
         values = columns.values[self.time]
         for value in values:
             if type(value) not in NUMBERS or not -LATEST <= value <= LATEST:
-                raise RequestError(f"Column {self.time!r} takes seconds since the epoch, not {_quote(value)}.")
+                raise RequestError(f"Column {self.time!r} takes seconds since the epoch, not {quote(value)}.")
         return float(max(values))
 
     def unit_of(self, columns: Columns) -> str:
@@ -92,10 +92,10 @@ class Inputs:
         known = [column.name for column in self.columns]
         for name in given.keys() - set(known):
             if name not in self.beside:
-                raise RequestError(f"There is no column {_quote(name)}.{nearest(name, known)}")
+                raise RequestError(f"There is no column {quote(name)}.{nearest(name, known)}")
             for value in given[name]:
                 if not isinstance(value, (str, int, float, type(None))):
-                    raise RequestError(f"Column {name!r} takes numbers and texts, not {_quote(value)}.")
+                    raise RequestError(f"Column {name!r} takes numbers and texts, not {quote(value)}.")
 
 
 def merged(signatures: Mapping[str, Signature], champion: str, promised: Sequence[Column]) -> tuple[Column, ...]:
@@ -109,7 +109,9 @@ def merged(signatures: Mapping[str, Signature], champion: str, promised: Sequenc
     for column in (column for columns in order for column in columns):
         known = found.setdefault(column.name, column)
         if known.kind != column.kind:
-            raise RequestError(f"Column {column.name!r} is a {known.kind} to one variant and a {column.kind} to another.")
+            raise RequestError(
+                f"Column {column.name!r} is a {known.kind} to one variant and a {column.kind} to another."
+            )
     return tuple(found.values())
 
 
@@ -124,11 +126,12 @@ def _refuse(name: str, value: object, numeric: bool) -> NoReturn:
     if value is None:
         raise RequestError(f"Column {name!r} takes no null: there were no gaps in training.")
     if numeric and type(value) in NUMBERS:
-        raise RequestError(f"Column {name!r} takes numbers up to 3.4e38 in size, not {_quote(value)}.")
-    raise RequestError(f"Column {name!r} takes {'numbers' if numeric else 'texts'}, not {_quote(value)}.")
+        raise RequestError(f"Column {name!r} takes numbers up to 3.4e38 in size, not {quote(value)}.")
+    raise RequestError(f"Column {name!r} takes {'numbers' if numeric else 'texts'}, not {quote(value)}.")
 
 
-def _quote(value: object) -> str:
+def quote(value: object) -> str:
+    """A value for an error's sentence, short."""
     if isinstance(value, int) and abs(value) > FLOAT32:
         return "a number of that size"  # thousands of digits have no repr
     text = repr(value)

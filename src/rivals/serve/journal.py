@@ -24,7 +24,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from rivals.errors import Overloaded
+from rivals.errors import Overloaded, RequestError
 from rivals.values import Exposure, Feedback, Outcome
 
 log = logging.getLogger("rivals.journal")
@@ -138,11 +138,13 @@ class FeedbackLog:
 
     def __init__(self, run_dir: Path, slot: int, rotate: int = ROTATE) -> None:
         self._log = Log(run_dir, slot, "feedback", rotate=rotate)
-        self._waiting: queue.SimpleQueue[tuple[bytes, Callable[[Exception | None], None]] | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[bytes, Callable[[RequestError | None], object]] | None] = (
+            queue.SimpleQueue()
+        )
         self._thread = threading.Thread(target=self._run, name="feedback", daemon=True)
         self._thread.start()
 
-    def put(self, feedback: Sequence[Feedback], done: Callable[[Exception | None], None]) -> None:
+    def put(self, feedback: Sequence[Feedback], done: Callable[[RequestError | None], object]) -> None:
         """Keep it; ``done`` is called in the writing thread, with an error if it could not be kept."""
         self._waiting.put((msgspec.msgpack.encode(feedback), done))
 
@@ -155,7 +157,7 @@ class FeedbackLog:
     def _run(self) -> None:
         while (first := self._waiting.get()) is not None:
             group, last = drain(first, self._waiting, GROUP)
-            error: Exception | None = None
+            error: RequestError | None = None
             try:
                 if self._log.full:
                     self._log.rotate()

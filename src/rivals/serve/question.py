@@ -15,7 +15,7 @@ from rivals.errors import BundleError, RequestError
 from rivals.protocols import Policy, Predictor
 from rivals.serve.inputs import Inputs
 from rivals.serve.journal import Closed, Opened, drain
-from rivals.values import SLOTS, Answer, Arm, Columns, Outcome, Request, RoutingTable
+from rivals.values import SLOTS, Answer, Arm, Columns, Outcome, Request, RoutingTable, Signature
 
 BATCH = 128  # requests in the shadow asked in one go: few, for numpy holds the interpreter while it works
 
@@ -24,21 +24,35 @@ Done = Callable[[Answer | RequestError], None]
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A routing table with everything that it needs to answer, loaded. ``alone`` is the champion without rivals."""
+    """A routing table with everything that it needs to answer, loaded."""
 
     table: RoutingTable
     predictors: Mapping[str, Predictor]  # by variant
     policy: Policy
     inputs: Inputs
-    alone: RoutingTable = field(init=False)
+    alone: RoutingTable = field(init=False)  # the champion without rivals
     leased: bool = field(init=False)  # whether anybody but the champion may be asked
 
     def __post_init__(self) -> None:
-        table = self.table
-        champion = next(arm for arm in table.arms if arm.variant == table.champion)
-        arms = (Arm(champion.variant, champion.digest, 1.0),)
-        object.__setattr__(self, "alone", replace(table, arms=arms, slots=bytes(SLOTS), shadows=()))
-        object.__setattr__(self, "leased", len(table.arms) > 1 or bool(table.shadows))
+        object.__setattr__(self, "alone", alone(self.table))
+        object.__setattr__(self, "leased", len(self.table.arms) > 1 or bool(self.table.shadows))
+
+    @property
+    def signature(self) -> Signature:
+        """What the endpoint takes and gives: the champion's."""
+        return self.predictors[self.table.champion].signature
+
+
+def digests(table: RoutingTable) -> dict[str, str]:
+    """Who may be asked under a table, arms first, and the bundle of each."""
+    arms = {arm.variant: arm.digest for arm in table.arms}
+    return {**arms, **{shadow.variant: shadow.digest for shadow in table.shadows}}
+
+
+def alone(table: RoutingTable) -> RoutingTable:
+    """The same table with its champion only."""
+    champion = next(arm for arm in table.arms if arm.variant == table.champion)
+    return replace(table, arms=(Arm(champion.variant, champion.digest, 1.0),), slots=bytes(SLOTS), shadows=())
 
 
 @dataclass(slots=True, eq=False)
@@ -155,7 +169,9 @@ def _together(group: list[Question], predictor: Predictor) -> Columns:
 def _answers(predictor: Predictor, columns: Columns) -> list[list[float]]:
     output = predictor.predict(columns)
     if output.ndim != 2 or len(output) != columns.rows or not math.isfinite(np.sum(output)):  # noqa: PLR2004 -- rows and classes
-        raise BundleError(f"The answer has shape {output.shape} for {columns.rows} rows, or numbers that are not finite.")
+        raise BundleError(
+            f"The answer has shape {output.shape} for {columns.rows} rows, or numbers that are not finite."
+        )
     values: list[list[float]] = output.tolist()
     return values
 

@@ -1,7 +1,7 @@
 """From the files in the run directory to what a worker answers from: load first, swap second, forget third.
 
 The control process writes ``endpoint.json`` (EndpointConfig), ``table.json`` (RoutingTable) and ``lease.json`` (Lease),
-each replaced as a whole; every worker looks at them twenty times a second. So no request meets an absent version, and
+each replaced as a whole; every worker looks at them again and again. So no request meets an absent version, and
 workers need nobody to go on answering.
 """
 
@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -25,13 +25,12 @@ from rivals.errors import BundleError, RivalsError
 from rivals.plugins import make
 from rivals.protocols import Policy, Predictor
 from rivals.serve.inputs import Inputs, merged
-from rivals.serve.question import Serving
+from rivals.serve.question import Serving, alone, digests
 from rivals.serve.runtimes import open_bundle
 from rivals.values import SLOTS, Column, RoutingTable, Task
 
 log = logging.getLogger("rivals.reconcile")
 
-PERIOD = 0.05  # seconds between two looks
 RETRY = 1.0  # seconds until a table that could not be loaded is tried again
 
 T = TypeVar("T")
@@ -105,73 +104,72 @@ def publish_lease(run_dir: Path, seconds: float) -> None:
 # -- what a worker does with it ------------------------------------------------------------------------------
 
 
-class Served(Protocol):
-    """What is kept up to date: an endpoint."""
-
-    lease_until: float
-
-    def swap(self, serving: Serving) -> None:
-        """Answer from this from now on."""
-
-
 @dataclass
 class Reconciler:
-    """Keeps an endpoint in step with the run directory. ``problem`` says why it is not, if so."""
+    """What a worker should answer from, as the run directory has it. ``problem`` says why it is not, if so."""
 
     run_dir: Path
     bundles: Path
     config: EndpointConfig
-    served: Served
+    lease_until: float = -math.inf  # time.monotonic()
     problem: str = "no table was published yet"
-    _predictors: Mapping[str, Predictor] = field(default_factory=dict)  # by digest
+    _predictors: Mapping[str, Predictor] = field(default_factory=dict)  # by digest: those in use
     _seen: dict[str, tuple[int, ...]] = field(default_factory=dict)
     _retry: float = math.inf
 
-    async def run(self) -> None:
-        """Look again and again, until cancelled."""
-        while True:
-            try:
-                await self.look()
-            except Exception:
-                log.exception("reconcile.failed endpoint=%s", self.config.name)
-            await asyncio.sleep(PERIOD)
-
-    async def look(self) -> None:
-        """Bring the endpoint up to what the files say now. A table that cannot be loaded leaves the old one."""
-        if self._changed("lease.json"):
-            lease = _read(self.run_dir / "lease.json", Lease)
-            self.served.lease_until = lease.until if lease and lease.boot == _boot() else -math.inf
-        if not (self._changed("table.json") or time.monotonic() > self._retry):
-            return
+    async def look(self) -> Serving | None:
+        """What is new and loaded; None: nothing. A table that cannot be loaded is told and tried again."""
         try:
-            table = read_table(self.run_dir)
-            if table is not None:
-                serving = await asyncio.to_thread(self._load, table)
-                self.served.swap(serving)
-                self.problem, self._retry = "", math.inf
-                log.info("table.loaded endpoint=%s revision=%d champion=%s", table.endpoint, table.revision, table.champion)
+            if self._changed("lease.json"):
+                lease = _read(self.run_dir / "lease.json", Lease)
+                self.lease_until = lease.until if lease and lease.boot == _boot() else -math.inf
+            if self._changed("table.json") or time.monotonic() > self._retry:
+                return await asyncio.to_thread(self._obey)
         except RivalsError as error:
-            self._retry = time.monotonic() + RETRY
-            if str(error) != self.problem:
-                log.warning("table.refused endpoint=%s reason=%s", self.config.name, error)
-            self.problem = str(error)
+            self._tell(error)
+        except Exception as error:  # a bundle may hold anything
+            log.exception("reconcile.failed endpoint=%s", self.config.name)
+            self._tell(RivalsError(f"The table could not be loaded ({type(error).__name__})."))
+        return None
+
+    def _obey(self) -> Serving | None:
+        table = read_table(self.run_dir)
+        if table is None:
+            return None
+        _check(table, self.config.name)
+        try:
+            serving = self._load(table)
+        except RivalsError as error:
+            if self._predictors:
+                raise  # the old table goes on
+            self._tell(error)
+            serving = self._load(alone(table))  # a new worker knows no old table, but it knows the champion
+        else:
+            self.problem, self._retry = "", math.inf
+        log.info("table.loaded endpoint=%s revision=%d champion=%s", table.endpoint, table.revision, table.champion)
+        return serving
+
+    def _tell(self, error: RivalsError) -> None:
+        self._retry = time.monotonic() + RETRY
+        if str(error) != self.problem:
+            log.warning("table.refused endpoint=%s reason=%s", self.config.name, error)
+        self.problem = str(error)
 
     def _load(self, table: RoutingTable) -> Serving:
-        _check(table, self.config.name)
-        digests = {one.variant: one.digest for one in (*table.arms, *table.shadows)}
-        found = dict(self._predictors)
-        for digest in digests.values():
+        wanted, found = digests(table), dict(self._predictors)
+        for digest in wanted.values():
             if digest not in found:
                 found[digest] = open_bundle(self._folder(digest), self._folder, found)
-        predictors = {variant: found[digest] for variant, digest in digests.items()}
+        predictors = {variant: found[digest] for variant, digest in wanted.items()}
         for variant, predictor in predictors.items():
             if predictor.signature.task != self.config.task:
-                raise RivalsError(f"{variant!r} is for {predictor.signature.task}, the endpoint for {self.config.task}.")
+                raise RivalsError(
+                    f"{variant!r} is for {predictor.signature.task}, the endpoint for {self.config.task}."
+                )
         signatures = {variant: predictor.signature for variant, predictor in predictors.items()}
-        serving = Serving(table, predictors, make(Policy, table.policy), self._inputs(merged(
-            signatures, table.champion, self.config.columns
-        )))  # fmt: skip
-        self._predictors = {digest: found[digest] for digest in digests.values()}
+        inputs = self._inputs(merged(signatures, table.champion, self.config.columns))
+        serving = Serving(table, predictors, make(Policy, table.policy), inputs)
+        self._predictors = {digest: found[digest] for digest in wanted.values()}
         return serving
 
     def _inputs(self, columns: tuple[Column, ...]) -> Inputs:
@@ -202,16 +200,20 @@ def _check(table: RoutingTable, endpoint: str) -> None:
     if table.champion not in names:
         raise RivalsError(f"The champion {table.champion!r} is no arm of its table: {', '.join(names)}.")
     if len(table.slots) != SLOTS or max(table.slots) >= len(names):
-        raise RivalsError(f"The table has {len(table.slots)} slots for {len(names)} arms; {SLOTS} bytes name arms by index.")
-    digests = {(one.variant, one.digest) for one in (*table.arms, *table.shadows)}
-    if len(digests) != len({variant for variant, _ in digests}):
-        raise RivalsError("The table names one variant with two digests; a new version takes a new name or replaces it.")
+        raise RivalsError(
+            f"The table has {len(table.slots)} slots for {len(names)} arms; {SLOTS} bytes name arms by index."
+        )
+    known = digests(table)
+    if len(set(names)) != len(names) or any(known[arm.variant] != arm.digest for arm in table.arms):
+        raise RivalsError(
+            "The table names one variant with two digests; a new version takes a new name or replaces it."
+        )
 
 
 def _replace(path: Path, value: object) -> None:
     """Write a file so that whoever reads it sees the old one or the new one."""
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with fresh.open("xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as stream:
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
         stream.write(msgspec.json.encode(value))
         stream.flush()
         os.fsync(stream.fileno())
@@ -224,9 +226,12 @@ def _read(path: Path, kind: type[T]) -> T | None:
     except FileNotFoundError:
         return None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise RivalsError(f"{path.name} cannot be read ({error}); `rivals serve` writes it anew.") from error
+        raise RivalsError(f"{path.name} cannot be read ({error}). Delete it and `rivals serve` again.") from error
 
 
 def _boot() -> str:
-    """Which boot of the machine this is; monotonic time means nothing across two."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    """Which boot of the machine this is, where it says so (Linux); monotonic time means nothing across two."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except FileNotFoundError:
+        return ""

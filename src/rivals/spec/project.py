@@ -131,11 +131,12 @@ class VariantSpec(Part):
 
 
 class RiskSpec(Part):
-    """What may go wrong how often. ``margin`` and ``limit`` are of the failure rate."""
+    """What may go wrong how often. ``margin`` is of the quality loss, the other two are of the failure rate."""
 
     alpha: float = Field(default=0.05, gt=0, le=0.5)
-    margin: float = Field(default=0.5, gt=0, allow_inf_nan=False)  # a failure rate this much higher is acceptable
-    limit: float = Field(default=0.01, gt=0, lt=1)  # a failure rate under this is acceptable whatever the champion's is
+    margin: float = Field(default=0.002, ge=0, allow_inf_nan=False)  # worse by less than this is "not worse"
+    failure_margin: float = Field(default=0.5, gt=0, allow_inf_nan=False)  # so much more often is acceptable
+    failure_limit: float = Field(default=0.01, gt=0, lt=1)  # and so is less than this, whatever the champion's rate
 
 
 class RolloutSpec(Part):
@@ -144,7 +145,7 @@ class RolloutSpec(Part):
     steps: tuple[Share, ...] = (0.01, 0.05, 0.25, 0.5)
     every: Seconds = 600.0
     deadline: Seconds = 14 * 86400.0
-    block: Seconds = 86400.0  # quality is bet on once per block of this length
+    block: Annotated[float, BeforeValidator(seconds), Field(gt=0)] = 86400.0  # quality is bet on once per block
     risk: RiskSpec = RiskSpec()
     judges: tuple[Plugin, ...] = (Use("failures"), Use("quality"))
     metric: Literal["brier", "log_loss", "squared"] | None = None  # of the quality judge; the task's own if not said

@@ -97,21 +97,27 @@ def differences(estimates: Floats, influence: Floats, counts: Floats, alpha: flo
 def confidence_set(losses: Floats, influence: Floats, counts: Floats, alpha: float) -> list[int]:
     """Who may be the best: the model confidence set, which holds the best one with probability 1 - alpha.
 
-    ``losses`` is (models,), less is better; ``influence`` is (models, blocks). The worst model is dropped while
-    equality of those left is refuted; equal predictions are never told apart.
+    ``losses`` is (models,), less is better; ``influence`` is (models, blocks). All pairs are looked at (the range
+    statistic), for two models that err alike are told apart sooner than either from the average. The worst is dropped
+    while equality of those left is refuted; equal predictions are never told apart.
     """
-    left = list(range(len(losses)))
-    while len(left) > 1:
-        apart = influence[left] - influence[left].mean(axis=0)
-        rounding = ROUNDING * float(np.abs(influence[left]).max())  # equal models differ from their mean by that much
-        errors = _errors(apart, rounding)
-        off = losses[left] - losses[left].mean()
-        t = np.divide(off, errors, out=np.zeros(len(left)), where=errors > 0)
-        chance = _studentised(apart, counts, rounding).max(axis=1)
-        if float(np.mean(chance >= t.max())) >= alpha:
+    one, other = np.triu_indices(len(losses), k=1)
+    if not len(one):
+        return [0]
+    apart = influence[one] - influence[other]
+    rounding = ROUNDING * float(np.abs(influence).max())
+    errors = _errors(apart, rounding)
+    gap = losses[one] - losses[other]
+    t = np.divide(gap, errors, out=np.zeros(len(gap)), where=errors > 0)
+    drawn_t = np.abs(_studentised(apart, counts, rounding))
+    left = np.ones(len(losses), bool)
+    while left.sum() > 1:
+        pairs = left[one] & left[other]
+        if float(np.mean(drawn_t[:, pairs].max(axis=1) >= np.abs(t[pairs]).max())) >= alpha:
             break
-        left.pop(int(t.argmax()))
-    return left
+        furthest = int(np.where(pairs, np.abs(t), -1.0).argmax())
+        left[one[furthest] if t[furthest] > 0 else other[furthest]] = False
+    return [int(index) for index in np.flatnonzero(left)]
 
 
 def _errors(influence: Floats, rounding: float = 0.0) -> Floats:

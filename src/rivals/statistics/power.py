@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rivals.statistics.eprocess import WARM_UP, BlockBets, on_block
+from rivals.statistics.eprocess import BlockBets, on_block
 
 RUNS = 101  # odd, so that the median is one of them
 
@@ -32,19 +32,18 @@ def expected_days(
     """
     if len(differences) < 2:  # noqa: PLR2004 -- one block has no spread
         return math.inf
-    draws = rng.choice(np.asarray(differences, np.float64), (RUNS, horizon))
-    return float(np.median([_days(draw.tolist(), proof, against, block, label_delay, climb) for draw in draws]))
+    found = []
+    for draw in rng.choice(np.asarray(differences, np.float64), (RUNS, horizon)).tolist():
+        blocks, promoted = _decided(draw, proof, against)
+        found.append((blocks * block + label_delay + climb * promoted) / 86_400)
+    return float(np.median(found))
 
 
-def _days(draw: Sequence[float], proof: float, against: float, block: float, label_delay: float, climb: float) -> float:
+def _decided(draw: Sequence[float], proof: float, against: float) -> tuple[float, bool]:
+    """After how many blocks, and whether for the challenger."""
     bets = BlockBets()
-    for index, one in enumerate(draw):
+    for blocks, one in enumerate(draw, start=1):
         bets = on_block(bets, one, 0.0)
-        if index < WARM_UP:
-            continue
-        seconds = (index + 1) * block + label_delay
-        if bets.worse.highest >= against:
-            return seconds / 86_400
-        if bets.better.highest >= proof:
-            return (seconds + climb) / 86_400
-    return math.inf
+        if bets.worse.highest >= against or bets.better.highest >= proof:
+            return blocks, bets.better.highest >= proof
+    return math.inf, False

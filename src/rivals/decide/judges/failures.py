@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from rivals.decide.judges.proof import Budget, figure
+from rivals.decide.proof import Budget, figure
 from rivals.values import Counts, Evidence, Status, Verdict
 
 

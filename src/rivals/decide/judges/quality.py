@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from rivals.decide.judges.proof import Budget, figure
+from rivals.decide.proof import Budget, figure
 from rivals.errors import SpecError
 from rivals.values import Evidence, Status, Verdict
 

@@ -1,0 +1,270 @@
+"""Which request means what: paths and headers on one side, the endpoint and its wires on the other."""
+
+from __future__ import annotations
+
+import hmac
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rivals import __version__
+from rivals.errors import RequestError
+from rivals.plugins import nearest
+from rivals.serve.endpoint import Endpoint, Soon
+from rivals.serve.http import JSON, HttpRequest, Reply
+from rivals.serve.inputs import Inputs, printable, quote
+from rivals.serve.journal import FeedbackLog
+from rivals.serve.metrics import EndpointTally, exposition
+from rivals.serve.reconcile import EndpointConfig, Reconciler
+from rivals.serve.wires import feedback, mlflow_wire, oip
+from rivals.values import Answer, Columns, Request
+
+OPEN = {("v2", "health", "live"), ("v2", "health", "ready"), ("ping",)}  # what needs no token
+POSTED = {("invocations",), ("v2", "feedback")}  # what is posted to, beside .../infer
+TEXT, METRICS = b"text/plain; charset=utf-8", b"text/plain; version=0.0.4; charset=utf-8"
+JSON_KINDS = {b"", b"application/json"}
+
+
+class Clock:
+    """The endpoint's time: the wall's, or what the newest row says, which never goes back."""
+
+    def __init__(self, replay: bool) -> None:
+        self.replay, self._newest = replay, 0.0
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._newest if self.replay else time.time()
+
+    def at(self, inputs: Inputs, columns: Columns) -> float:
+        """The time of a request with these rows. Raises ``RequestError`` where a replay's rows tell none."""
+        if self.replay:
+            self._newest = max(self._newest, inputs.time_of(columns))
+        return self.now()
+
+
+class Routes:
+    """Takes every request of a worker. ``post`` calls a function in the loop from another thread."""
+
+    def __init__(
+        self,
+        config: EndpointConfig,
+        endpoint: Endpoint,
+        reconciler: Reconciler,
+        tally: EndpointTally,
+        feedback_log: FeedbackLog,
+        *,
+        clock: Clock,
+        counters: Path,
+        post: Soon,
+        token: str = "",
+    ) -> None:
+        self.draining = False
+        self._config, self._endpoint, self._reconciler, self._tally = config, endpoint, reconciler, tally
+        self._feedback_log, self._clock, self._counters, self._post = feedback_log, clock, counters, post
+        self._token = f"Bearer {token}".encode() if token else b""
+        self._unit_header = config.unit_header.lower().encode()
+
+    def handle(self, http: HttpRequest, reply: Reply) -> None:
+        """Answer, now or later. Raises ``RequestError``."""
+        path = tuple(http.path.split("/")[1:])
+        if self._token and path not in OPEN and not self._trusted(http):
+            raise RequestError("This needs 'Authorization: Bearer <token>'.", 401)
+        if path[-1] == "infer" or path in POSTED:
+            self._posted(path, http, reply)
+        elif http.method in {"GET", "HEAD"}:
+            self._got(path, reply)
+        else:
+            self._got(path, None)  # 404 comes before 405
+            reply.refuse(RequestError(f"{http.path} takes GET, not {http.method}.", 405), b"Allow: GET, HEAD\r\n")
+
+    # -- what is posted ------------------------------------------------------------------------------------
+
+    def _posted(self, path: Sequence[str], http: HttpRequest, reply: Reply) -> None:
+        if http.method != "POST":
+            reply.refuse(RequestError(f"{http.path} takes POST, not {http.method}.", 405), b"Allow: POST\r\n")
+            return
+        if http.headers.get(b"content-encoding", b"identity") != b"identity":
+            raise RequestError("Compressed bodies are not taken; send it as it is.", 415)
+        match path:
+            case ["v2", "models", name, "infer"]:
+                self._infer(name, "", http, reply)
+            case ["v2", "models", name, "versions", variant, "infer"]:
+                self._infer(name, variant, http, reply)
+            case ["invocations"]:
+                self._invocations(http, reply)
+            case ["v2", "feedback"]:
+                self._feedback(http, reply)
+            case _:
+                raise _nowhere(path)
+
+    def _infer(self, name: str, variant: str, http: HttpRequest, reply: Reply) -> None:
+        self._named(name)
+        kind = _kind(http)
+        if b"inference-header-content-length" in http.headers or kind == b"application/octet-stream":
+            raise RequestError(
+                "The binary tensor extension is not spoken; send tensors as JSON (binary_data=False).", 415
+            )
+        if kind not in JSON_KINDS:
+            raise RequestError(f"The body is JSON, not {kind[:40].decode('latin-1')!r}.", 415)
+        signature = self._endpoint.serving.signature
+        given = oip.infer(http.body, signature)
+        self._ask(
+            http, reply, given.columns, lambda one: oip.answer(one, name, signature, given.outputs), variant, given.id
+        )
+
+    def _invocations(self, http: HttpRequest, reply: Reply) -> None:
+        kind = _kind(http)
+        if kind == b"text/csv":
+            columns = mlflow_wire.csv_rows(http.body, self._endpoint.serving.inputs.columns)
+        elif kind in JSON_KINDS:
+            columns = mlflow_wire.invocations(http.body)
+        else:
+            raise RequestError(f"The body is JSON or CSV, not {kind[:40].decode('latin-1')!r}.", 415)
+        self._ask(http, reply, columns, mlflow_wire.predictions)
+
+    def _ask(
+        self,
+        http: HttpRequest,
+        reply: Reply,
+        given: Mapping[str, Sequence[Any]],
+        write: Callable[[Answer], bytes],
+        variant: str = "",
+        own_id: str = "",
+    ) -> None:
+        """From checked rows to an answer. Raises ``RequestError`` before anything is recorded."""
+        inputs, headers = self._endpoint.serving.inputs, http.headers
+        columns = inputs.check(given)
+        name = _text(headers, b"x-request-id") or printable("An id", own_id) or os.urandom(16).hex()
+        unit = _text(headers, b"x-rivals-unit") or (_text(headers, self._unit_header) if self._unit_header else "")
+        request = Request(
+            id=name,
+            columns=columns,
+            unit=unit or inputs.unit_of(columns) or name,
+            time=self._clock.at(inputs, columns),
+            pin=variant or _text(headers, b"x-rivals-variant"),
+            deadline_ms=_deadline(headers),
+        )
+        echo = b"X-Request-Id: %b\r\n" % name.encode()
+
+        def done(answer: Answer | RequestError) -> None:
+            if isinstance(answer, RequestError):
+                reply.refuse(answer, echo)
+                return
+            told = b"%bX-Rivals-Variant: %b\r\nX-Rivals-Revision: %d\r\n" % (
+                echo,
+                answer.variant.encode(),
+                answer.revision,
+            )
+            degraded = b"X-Rivals-Degraded: true\r\n" if answer.degraded else b""
+            reply.send(200, write(answer), headers=told + degraded)
+
+        self._endpoint.submit(request, http.arrived, done)
+
+    def _feedback(self, http: HttpRequest, reply: Reply) -> None:
+        if _kind(http) not in JSON_KINDS:
+            raise RequestError("The body is JSON.", 415)
+        signature, now = self._endpoint.serving.signature, self._clock.now()
+        many = feedback.feedback(http.body, now, signature, own_time=self._clock.replay)
+
+        def acknowledge(error: RequestError | None) -> None:
+            if error:
+                reply.refuse(error)
+                return
+            self._tally.feedback(len(many))
+            reply.send(200, msgspec.json.encode({"accepted": len(many)}))
+
+        self._feedback_log.put(many, lambda error: self._post(lambda: acknowledge(error)))
+
+    # -- what is asked for -----------------------------------------------------------------------------------
+
+    def _got(self, path: Sequence[str], reply: Reply | None) -> None:
+        """Answer a GET; without ``reply`` only see whether there is such a path. Raises ``RequestError`` (404)."""
+        status, kind, body = (503 if self.draining else 200), JSON, b""
+        match path:
+            case ["v2"]:
+                status, body = 200, msgspec.json.encode(oip.server())
+            case ["v2", "health", "live"]:
+                status, body = 200, b'{"live":true}'
+            case ["v2", "health", "ready"] | ["v2", "models", _, "ready"] | ["v2", "models", _, "versions", _, "ready"]:
+                self._model(path[2:-1])
+                body = msgspec.json.encode({"ready": not self.draining})
+            case ["v2", "models", *name]:
+                status, body = 200, msgspec.json.encode(self._model(name))
+            case ["ping"]:
+                kind, body = TEXT, b"\n"
+            case ["version"]:
+                status, kind, body = 200, TEXT, __version__.encode()
+            case ["metrics"]:
+                status, kind, body = 200, METRICS, exposition(self._counters, self._endpoint.serving.table)
+            case _:
+                raise _nowhere(path)
+        if reply:
+            reply.send(status, body, kind)
+
+    def _model(self, name: Sequence[str]) -> dict[str, Any]:
+        serving, told = (
+            self._endpoint.serving,
+            {"problem": self._reconciler.problem} if self._reconciler.problem else {},
+        )
+        match name:
+            case []:
+                return {}
+            case [endpoint]:
+                self._named(endpoint)
+                return {**oip.model(serving.table, serving.inputs.columns, serving.signature), **told}
+            case [endpoint, "versions", variant]:
+                self._named(endpoint)
+                known = list(serving.predictors)
+                if variant not in known:
+                    sentence = f"{endpoint!r} has no variant {quote(variant)}.{nearest(variant, known)}"
+                    raise RequestError(sentence, 404)
+                signature = serving.predictors[variant].signature
+                return {**oip.model(serving.table, signature.inputs, signature, variant), **told}
+            case _:
+                raise _nowhere(["v2", "models", *name])
+
+    # -- helpers -------------------------------------------------------------------------------------------
+
+    def _named(self, name: str) -> None:
+        if name != self._config.name:
+            raise RequestError(f"There is no endpoint {quote(name)}; this one is {self._config.name!r}.", 404)
+
+    def _trusted(self, http: HttpRequest) -> bool:
+        return hmac.compare_digest(http.headers.get(b"authorization", b""), self._token)
+
+
+def _kind(http: HttpRequest) -> bytes:
+    return http.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+
+
+def _text(headers: Mapping[bytes, bytes], name: bytes) -> str:
+    """A header as text; empty where there is none. Raises ``RequestError``."""
+    raw = headers.get(name)
+    if not raw:
+        return ""
+    try:
+        return printable(f"The header {name.decode()}", raw.decode())
+    except UnicodeDecodeError:
+        raise RequestError(f"The header {name.decode()} is not UTF-8.") from None
+
+
+def _deadline(headers: Mapping[bytes, bytes]) -> float:
+    raw = headers.get(b"x-rivals-deadline-ms")
+    if raw is None:
+        return 0.0
+    try:
+        limit = float(raw)
+    except ValueError:
+        limit = math.nan
+    if not 0 < limit < math.inf:
+        raise RequestError("X-Rivals-Deadline-Ms takes a number of milliseconds above 0.")
+    return limit
+
+
+def _nowhere(path: Sequence[str]) -> RequestError:
+    return RequestError(f"There is nothing at {quote('/' + '/'.join(path))}; GET /v2 says what speaks here.", 404)

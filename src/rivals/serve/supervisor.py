@@ -1,0 +1,139 @@
+"""Keeps processes running: the workers of an endpoint, and whatever goes with them."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from rivals.errors import RivalsError
+from rivals.serve.journal import bury
+from rivals.serve.server import WorkerConfig, check_host
+
+__all__ = ["Supervisor", "WorkerConfig", "spawn"]
+
+log = logging.getLogger("rivals.supervisor")
+
+FIRST, LAST = 0.1, 2.0  # seconds before a process that died is started again: doubled each time
+WELL = 10.0  # seconds after which a process counts as having run well
+GRACE = 15.0  # seconds to stop
+PERIOD = 0.02  # seconds between two looks
+
+
+def spawn(config: WorkerConfig) -> subprocess.Popen[bytes]:
+    """Start one worker. It stops by itself when this process is gone."""
+    return _start(_command(config))
+
+
+class Supervisor:
+    """Runs workers and other commands until SIGTERM or SIGINT, and starts again what dies."""
+
+    def __init__(self, workers: Sequence[WorkerConfig], commands: Sequence[Sequence[str]] = ()) -> None:
+        self._workers = workers
+        self._kept = [_Kept(_command(config)) for config in workers] + [_Kept(tuple(one)) for one in commands]
+        self._stopped = False
+
+    def run(self) -> None:
+        """Run until stopped. Raises ``RivalsError`` where the port is taken or the endpoint served already."""
+        run_dir = Path(self._workers[0].run_dir)
+        for config in self._workers[:1]:
+            check_host(config.host, os.environ.get("RIVALS_TOKEN", ""))
+            _free(config.host, config.port)
+        lock = _only_one(run_dir)
+        before = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            bury(run_dir, len(self._workers))
+            while not self._stopped:
+                for kept in self._kept:
+                    kept.look()
+                time.sleep(PERIOD)
+        finally:
+            stop([kept.process for kept in self._kept if kept.process])
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            os.close(lock)
+
+    def _stop(self, *_: object) -> None:
+        self._stopped = True
+
+
+def stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Stop these processes of ours: kindly, and after ``GRACE`` seconds for good."""
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + GRACE
+    for process in processes:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            log.warning("process.killed pid=%d", process.pid)
+            process.kill()
+            process.wait()
+
+
+@dataclass
+class _Kept:
+    """A command that should be running."""
+
+    command: Sequence[str]
+    process: subprocess.Popen[bytes] | None = None
+    wait: float = FIRST
+    started: float = 0.0
+    again: float = field(default=0.0)  # not before
+
+    def look(self) -> None:
+        """Start it if it is not running, and not too often."""
+        now = time.monotonic()
+        if self.process is not None:
+            code = self.process.poll()
+            if code is None:
+                return
+            self.wait = FIRST if now - self.started > WELL else min(2 * self.wait, LAST)
+            self.again = now + self.wait
+            log.warning("process.died pid=%d code=%d again_in=%.1f", self.process.pid, code, self.wait)
+            self.process = None
+        if now >= self.again:
+            self.process, self.started = _start(self.command), now
+
+
+def _command(config: WorkerConfig) -> Sequence[str]:
+    return sys.executable, "-m", "rivals.serve.server", msgspec.json.encode(config).decode()
+
+
+def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    environment = {"OMP_NUM_THREADS": "1", **os.environ}
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)  # noqa: S603 -- our own commands
+
+
+def _free(host: str, port: int) -> None:
+    """Raises ``RivalsError`` if somebody listens there: workers share a port, and would share it with a stranger."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with closing(socket.socket(family)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise RivalsError(
+                f"Port {port} on {host} cannot be had ({error.strerror}); choose another --port."
+            ) from None
+
+
+def _only_one(run_dir: Path) -> int:
+    lock = os.open(run_dir / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise RivalsError("This endpoint is served already; stop that server first.") from None
+    return lock
