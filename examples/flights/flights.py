@@ -58,7 +58,7 @@ def legacy() -> Pipeline:
 
 
 def sabotaged() -> Pipeline:
-    """A good model, but somebody crossed two wires when it was fitted: ``hour`` held distances and ``distance`` hours."""
+    """A good model, but two wires were crossed when it was fitted: ``hour`` held distances and ``distance`` hours."""
 
     def crossed() -> Pipeline:
         rows = load([1, 2, 3])
@@ -87,7 +87,9 @@ def logistic(numbers: list[str], texts: list[str], rows: pd.DataFrame) -> Pipeli
         ]
     )
     inputs = rows[numbers + texts].astype({**dict.fromkeys(numbers, "float32"), **dict.fromkeys(texts, object)})
-    return Pipeline([("features", steps), ("model", LogisticRegression(max_iter=500))]).fit(inputs, rows["late"].astype(int))
+    return Pipeline([("features", steps), ("model", LogisticRegression(max_iter=500))]).fit(
+        inputs, rows["late"].astype(int)
+    )
 
 
 @cache

@@ -116,6 +116,7 @@ class Replay:
         for i, reply in zip(range(start, stop), replies, strict=True):
             if reply.status != 200:  # noqa: PLR2004 -- OK
                 self.failed += 1
+                print(f"  {bodies.ids[i]}: {reply.status} {reply.body.decode()}", flush=True)
                 continue
             self.per_variant[reply.variant] += 1
             if reply.variant == self._running:
@@ -161,8 +162,12 @@ class Replay:
             print(f"  {_date(now)}  {self._running}: {phase}", flush=True)
         if not self._running and self._waiting:
             self._running, self._phase, self._started = self._waiting.pop(0), "shadow 0%", now
-            started = self.project.start_rollout(self._running)
+            started = self._project(self._running).start_rollout(self._running)
             print(f"  {_date(now)}  {started.sentence}", flush=True)
+
+    def _project(self, challenger: str) -> rivals.Project:
+        """The project; the twin is given two weeks, for it could be held for ever."""
+        return rivals.Project(self.project.workspace.file, ["endpoint.rollout.deadline=14d"] * (challenger == "twin"))
 
     def summary(self) -> str:
         """Counts per variant against the weights they had."""

@@ -224,6 +224,7 @@ def test_a_damaged_database_is_a_sentence(tmp_path: Path, made: Made) -> None:
         register(broken, made.trained["one"], made.folder)
 
 
+@pytest.mark.slow  # a new process and a new database
 def test_a_first_registration_says_nothing_on_stdout_or_stderr(made: Made, tmp_path: Path) -> None:
     code = f"""
 import warnings

@@ -119,4 +119,3 @@ def _pairs(traffic: Traffic, start: float, end: float, now: float) -> list[Pair]
         Pair(f"{row}/0", when, (1 - p, p), (1 - q, q), int(label) if has else None)
         for row, when, p, q, label, has in zip(*(column.tolist() for column in columns), strict=True)
     ]
-

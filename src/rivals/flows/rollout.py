@@ -17,7 +17,6 @@ from rivals.bundles import read_manifest
 from rivals.decide import rollout as rules_of
 from rivals.decide.analysis import analyse
 from rivals.errors import RolloutError
-from rivals.flows.forecast import forecast
 from rivals.flows.workspace import Workspace
 from rivals.observe.evidence import EvidenceState, Rules, advance, begin, due, evidence
 from rivals.protocols import Judge
@@ -88,6 +87,8 @@ def start_rollout(workspace: Workspace, variant: str) -> Started:
         now=now,
         base_revision=table.revision,
     )
+    from rivals.flows.forecast import forecast  # noqa: PLC0415 -- it reads the bank; the judge's loop needs none of that
+
     days = forecast(workspace, table.champion, variant)
     too_long = days is not None and days * DAY > wish.deadline
     sentence = (

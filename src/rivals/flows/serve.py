@@ -10,7 +10,6 @@ from typing import Literal
 
 from rivals.bundles import read_manifest
 from rivals.errors import RivalsError
-from rivals.flows.compare import compare_project
 from rivals.flows.control import publish
 from rivals.flows.rollout import standing_shadows
 from rivals.flows.workspace import Workspace
@@ -58,7 +57,7 @@ def first_table(workspace: Workspace) -> RoutingTable:
     store, endpoint = workspace.store, workspace.endpoint
     if table := store.table(endpoint.name):
         return table
-    champion = endpoint.champion or compare_project(workspace).recommended
+    champion = endpoint.champion or _recommended(workspace)
     digest = workspace.trained(champion).digest
     if read_manifest(workspace.blobs.path(digest)).runtime == "child":
         raise RivalsError(f"{champion!r} cannot be served in process yet; name another champion under 'endpoint'.")
@@ -79,10 +78,19 @@ def first_table(workspace: Workspace) -> RoutingTable:
     return table
 
 
+def _recommended(workspace: Workspace) -> str:
+    from rivals.flows.compare import compare_project  # noqa: PLC0415 -- serving needs nothing that training needs
+
+    return compare_project(workspace).recommended
+
+
 def endpoint_config(workspace: Workspace, clock: Clock) -> EndpointConfig:
     """What clients send: the inputs of every variant of the project, so that no challenger asks for more later."""
     columns: dict[str, Column] = {}
+    names = {variant.name for variant in workspace.spec.variants}
     for trained in workspace.store.trained_all():
+        if trained.variant not in names:
+            continue
         for column in read_manifest(workspace.blobs.path(trained.digest)).signature.inputs:
             known = columns.get(column.name)
             columns[column.name] = column if known is None or column.nullable else known

@@ -121,8 +121,8 @@ def evidence(state: EvidenceState, rollout: Rollout, now: float) -> Evidence:
     log_e = {
         "failures.harm": state.arm.harm.highest,
         "failures.noninferior": state.arm.noninferior.highest,
-        "failures.over_limit": state.rate.over.highest,
-        "failures.under_limit": state.rate.under.highest,
+        "failures.over_limit": state.rate.over,
+        "failures.under_limit": state.rate.under,
         "quality.better": state.quality.better.highest,
         "quality.worse": state.quality.worse.highest,
         "quality.noninferior": state.quality.noninferior.highest,

@@ -28,6 +28,7 @@ class Inputs:
     beside: frozenset[str] = frozenset()
     time: str | None = None
     unit: str | None = None
+    kinds: Mapping[str, str] = field(init=False, repr=False)  # by column
     _rules: tuple[tuple[str, frozenset[type], bool], ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -38,6 +39,7 @@ class Inputs:
             for kinds in [NUMBERS if column.kind == "number" else frozenset({str})]
         )
         object.__setattr__(self, "_rules", rules)
+        object.__setattr__(self, "kinds", {column.name: column.kind for column in self.columns})
 
     def check(self, given: Mapping[str, Sequence[Any]]) -> Columns:
         """The columns as rows for a model. Raises ``RequestError`` with a sentence about the first that is wrong."""

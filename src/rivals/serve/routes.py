@@ -73,8 +73,9 @@ class Routes:
         """Answer, now or later. Raises ``RequestError``."""
         path = tuple(http.path.split("/")[1:])
         if self._token and path not in OPEN and not self._trusted(http):
-            raise RequestError("This needs 'Authorization: Bearer <token>'.", 401)
-        if path[-1] == "infer" or path in POSTED:
+            error = RequestError("This needs 'Authorization: Bearer <token>'.", 401)
+            reply.refuse(error, b"WWW-Authenticate: Bearer\r\n")
+        elif path[-1] == "infer" or path in POSTED:
             self._posted(path, http, reply)
         elif http.method in {"GET", "HEAD"}:
             self._got(path, reply)
@@ -111,8 +112,9 @@ class Routes:
             )
         if kind not in JSON_KINDS:
             raise RequestError(f"The body is JSON, not {kind[:40].decode('latin-1')!r}.", 415)
-        signature = self._endpoint.serving.signature
-        given = oip.infer(http.body, signature)
+        serving = self._endpoint.serving
+        signature = serving.signature
+        given = oip.infer(http.body, signature, serving.inputs.kinds)
         self._ask(
             http, reply, given.columns, lambda one: oip.answer(one, name, signature, given.outputs), variant, given.id
         )
@@ -193,8 +195,8 @@ class Routes:
             case ["v2", "health", "ready"] | ["v2", "models", _, "ready"] | ["v2", "models", _, "versions", _, "ready"]:
                 self._model(path[2:-1])
                 body = msgspec.json.encode({"ready": not self.draining})
-            case ["v2", "models", *name]:
-                status, body = 200, msgspec.json.encode(self._model(name))
+            case ["v2", "models", _, *_]:
+                status, body = 200, msgspec.json.encode(self._model(path[2:]))
             case ["ping"]:
                 kind, body = TEXT, b"\n"
             case ["version"]:

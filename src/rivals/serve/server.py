@@ -154,8 +154,8 @@ class _Worker:
         server.close()
         self._http.drain()
         deadline = time.monotonic() + DRAIN
-        while (self._http.connections or not self._endpoint.idle) and time.monotonic() < deadline:
-            await asyncio.sleep(LOOK / 5)  # noqa: ASYNC110 -- two conditions, looked at for some milliseconds
+        while (self._http.connections or not self._endpoint.idle) and time.monotonic() < deadline:  # noqa: ASYNC110 -- two conditions, for some milliseconds
+            await asyncio.sleep(LOOK / 5)
         log.info("worker.stopped slot=%d left=%d", config.slot, len(self._http.connections))
 
     def close(self) -> None:

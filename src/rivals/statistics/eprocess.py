@@ -13,10 +13,11 @@ All states are frozen and readable by ``msgspec``; all functions answer with the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 STAKES = (0.05, 0.1, 0.2, 0.4, 0.7)  # of the money that one failure can win or lose
+ODDS = (1.25, 1.5, 2.0, 4.0, 8.0)  # how far from a limit a failure rate may be, as a ratio of odds
 BLOCK_STAKES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the largest loss a block is believed to bring
 WARM_UP = 5  # blocks whose spread is seen before the first bet
 SPREAD = 3.0  # standard deviations of past blocks
@@ -41,9 +42,9 @@ def start(stakes: tuple[float, ...] = STAKES) -> Wealth:
     return Wealth((0.0,) * len(stakes))
 
 
-def settle(wealth: Wealth, factors: Iterable[float], times: int = 1) -> Wealth:
-    """The wealth after a bet that multiplied each stake by its factor, ``times`` over."""
-    after = Wealth(tuple(log + times * math.log(factor) for log, factor in zip(wealth.logs, factors, strict=True)))
+def settle(wealth: Wealth, factors: Iterable[float]) -> Wealth:
+    """The wealth after a bet that multiplied each stake by its factor."""
+    after = Wealth(tuple(log + math.log(factor) for log, factor in zip(wealth.logs, factors, strict=True)))
     return replace(after, highest=max(wealth.highest, after.now))
 
 
@@ -85,26 +86,35 @@ class RateLimit:
     """Evidence that a failure rate is ``over`` an agreed limit, or ``under`` it; no other arm is needed.
 
     The nulls: given the past, each question fails with probability at most (for ``over``) or at least (for ``under``)
-    the limit. Bernoulli betting, arXiv:2010.09686.
+    the limit. Both are the highest logarithm so far. As counts are all that the wealth depends on, only they are kept:
+    the figures are the same to the bit however the answers were batched. Wald, Sequential Analysis (1947), as betting: arXiv:2010.09686.
     """
 
-    over: Wealth = field(default_factory=start)
-    under: Wealth = field(default_factory=start)
+    good: int = 0
+    failed: int = 0
+    over: float = 0.0
+    under: float = 0.0
 
 
 def on_answers(rate: RateLimit, good: int, failed: bool, limit: float) -> RateLimit:
     """Settle the bets on a run of ``good`` answers, followed by one that failed if ``failed``.
 
-    Runs lose nothing: ``under`` peaks before a failure and ``over`` after it.
+    A run loses nothing: ``under`` peaks before a failure and ``over`` after it.
     """
-    over, under = rate.over, rate.under
     if good:
-        over = settle(over, [1 - stake for stake in STAKES], good)
-        under = settle(under, [1 + stake * limit / (1 - limit) for stake in STAKES], good)
+        rate = replace(rate, good=rate.good + good)
+        rate = replace(rate, under=max(rate.under, _likelier(rate, [1 / odds for odds in ODDS], limit)))
     if failed:
-        over = settle(over, [1 + stake * (1 - limit) / limit for stake in STAKES])
-        under = settle(under, [1 - stake for stake in STAKES])
-    return RateLimit(over, under)
+        rate = replace(rate, failed=rate.failed + 1)
+        rate = replace(rate, over=max(rate.over, _likelier(rate, ODDS, limit)))
+    return rate
+
+
+def _likelier(rate: RateLimit, ratios: Sequence[float], limit: float) -> float:
+    """Logarithm of how much likelier the answers are under the other rates than under the limit; mean over them."""
+    others = [ratio * limit / (1 - limit + ratio * limit) for ratio in ratios]
+    logs = [rate.failed * math.log(other / limit) + rate.good * math.log((1 - other) / (1 - limit)) for other in others]
+    return Wealth(tuple(logs)).now
 
 
 # -- paired differences, one bet per block of time ---------------------------------------------------

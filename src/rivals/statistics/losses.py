@@ -80,29 +80,26 @@ def log_loss(target: Target, outputs: Floats) -> Floats:
 def brier(target: Target, outputs: Floats) -> Floats:
     """Squared distance from what happened (Brier 1950); of two classes, half of it: (p - y)^2."""
     if outputs.shape[1] == BINARY:
-        off: Floats = outputs[:, 1] - target
-        return off**2
+        return np.asarray(np.square(outputs[:, 1] - target), np.float64)
     happened = np.zeros_like(outputs)
     happened[np.arange(len(outputs)), target.astype(np.int64)] = 1.0
-    every: Floats = ((outputs - happened) ** 2).sum(axis=1)
+    every: Floats = np.square(outputs - happened).sum(axis=1)
     return every
 
 
 def missed(target: Target, outputs: Floats) -> Floats:
     """1 where the likeliest label did not happen."""
-    return (outputs.argmax(axis=1) != target).astype(np.float64)
+    return np.asarray(outputs.argmax(axis=1) != target, np.float64)
 
 
 def absolute(target: Target, outputs: Floats) -> Floats:
     """Absolute error."""
-    off: Floats = np.abs(outputs[:, 0] - target)
-    return off
+    return np.abs(outputs[:, 0] - target)
 
 
 def squared(target: Target, outputs: Floats) -> Floats:
     """Squared error."""
-    off: Floats = (outputs[:, 0] - target) ** 2
-    return off
+    return np.square(outputs[:, 0] - target)
 
 
 # -- metrics that are no mean of losses -------------------------------------------------------------

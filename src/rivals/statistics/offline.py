@@ -80,7 +80,7 @@ def interval(estimate: float, influence: Floats, counts: Floats, alpha: float) -
     """Studentised bootstrap interval of one estimate, (1 - alpha), with equal tails."""
     error = _errors(influence[None])[0]
     if not error:
-        return estimate, estimate
+        return float(estimate), float(estimate)
     t = _studentised(influence[None], counts)[:, 0]
     least, most = np.quantile(t, [alpha / 2, 1 - alpha / 2])
     return float(estimate - most * error), float(estimate - least * error)

@@ -49,7 +49,9 @@ class Local:
     def submit(self, task: Callable[[Item], Result], item: Item) -> Future[Result]:
         """Start ``task(item)``; the future raises ``BuildError`` with one line, ``OutOfTime`` or ``OutOfMemory``."""
         if task.__module__ == "__main__":
-            raise BuildError(f"{task.__qualname__} stands in the script that runs; a task stands in a module of its own.")
+            raise BuildError(
+                f"{task.__qualname__} stands in the script that runs; a task stands in a module of its own."
+            )
         return self._pool.submit(self._run, task, item)
 
     def close(self) -> None:

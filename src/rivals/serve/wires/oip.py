@@ -31,6 +31,7 @@ TYPES: Mapping[str, frozenset[type]] = {
     **dict.fromkeys(("FP16", "FP32", "FP64"), frozenset({int, float})),
     "BYTES": frozenset({str}),
 }
+KINDS = {"FP16": "number", "FP32": "number", "FP64": "number", "BYTES": "text"}  # what needs no look of its own
 
 
 class Tensor(msgspec.Struct):
@@ -72,8 +73,11 @@ class Infer:
     outputs: tuple[str, ...]
 
 
-def infer(raw: bytes, signature: Signature) -> Infer:
-    """Read the body of an inference request. Raises ``RequestError`` with a sentence."""
+def infer(raw: bytes, signature: Signature, kinds: Mapping[str, str]) -> Infer:
+    """Read the body of an inference request. Raises ``RequestError`` with a sentence.
+
+    ``kinds`` are those of the columns whose values are looked at later, and need not be here.
+    """
     try:
         body = _decoder.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -82,13 +86,14 @@ def infer(raw: bytes, signature: Signature) -> Infer:
     for tensor in body.inputs:
         if tensor.name in columns:
             raise RequestError(f"There are two inputs called {tensor.name!r}.")
-        columns[tensor.name] = _column(tensor)
-    wanted = tuple(output.name for output in body.outputs)
-    known = list(outputs_of(signature))
+        columns[tensor.name] = _column(tensor, kinds.get(tensor.name, ""))
+    if not body.outputs:
+        return Infer(columns, body.id, ("prediction" if signature.task == "regression" else "probabilities",))
+    wanted, known = tuple(output.name for output in body.outputs), list(outputs_of(signature))
     for name in wanted:
         if name not in known:
             raise RequestError(f"There is no output {quote(name)}.{nearest(name, known)} There is: {', '.join(known)}.")
-    return Infer(columns, body.id, wanted or tuple(known[:1]))
+    return Infer(columns, body.id, wanted)
 
 
 def answer(given: Answer, endpoint: str, signature: Signature, outputs: Sequence[str]) -> bytes:
@@ -143,7 +148,7 @@ def reason(error: Exception) -> str:
     return str(error).rstrip(".")
 
 
-def _column(tensor: Tensor) -> Sequence[Any]:
+def _column(tensor: Tensor, kind: str) -> Sequence[Any]:
     """A tensor's values as a column; its shape and datatype are believed only where they fit."""
     data, types = tensor.data, TYPES.get(tensor.datatype)
     if types is None:
@@ -156,6 +161,8 @@ def _column(tensor: Tensor) -> Sequence[Any]:
         raise RequestError(f"Input {tensor.name!r} has shape {tensor.shape}; a column has [rows] or [rows, 1].")
     if len(data) != tensor.shape[0]:
         raise RequestError(f"Input {tensor.name!r} has shape {tensor.shape} and {len(data)} values.")
+    if kind == KINDS.get(tensor.datatype):
+        return data
     bounds = INTEGERS.get(tensor.datatype)
     for value in data:
         if value is not None and type(value) not in types:
@@ -166,10 +173,8 @@ def _column(tensor: Tensor) -> Sequence[Any]:
 
 
 def _output(name: str, rows: Sequence[Sequence[float]], signature: Signature) -> dict[str, Any]:
-    datatype, shape = outputs_of(signature)[name]
-    data: Sequence[Any]
     if name == "label":
-        data = [signature.labels[row.index(max(row))] for row in rows]
-    else:
-        data = [value for row in rows for value in row] if len(rows) > 1 else rows[0]
-    return {"name": name, "datatype": datatype, "shape": [len(rows), *shape], "data": data}
+        likeliest = [signature.labels[row.index(max(row))] for row in rows]
+        return {"name": name, "datatype": outputs_of(signature)[name][0], "shape": [len(rows)], "data": likeliest}
+    data = [value for row in rows for value in row] if len(rows) > 1 else rows[0]
+    return {"name": name, "datatype": "FP64", "shape": [len(rows), len(rows[0])], "data": data}
