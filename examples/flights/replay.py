@@ -119,7 +119,7 @@ class Replay:
                 print(f"  {bodies.ids[i]}: {reply.status} {reply.body.decode()}", flush=True)
                 continue
             self.per_variant[reply.variant] += 1
-            if reply.variant == self._running:
+            if reply.variant == self._running or not self.some_canary_request:
                 self.some_canary_request = bodies.ids[i]
             probability = json.loads(reply.body)["outputs"][0]["data"][-1]
             if np.isfinite(bodies.due[i]):

@@ -19,7 +19,9 @@ def data(**keys: Any) -> DataSpec:
 
 
 def frame(**columns: Any) -> pd.DataFrame:
-    return pd.DataFrame({"a": [1.0, None, 3.0, 4.0], "color": ["red", None, "grün", "red"], "y": [0, 1, 1, 0], **columns})
+    return pd.DataFrame(
+        {"a": [1.0, None, 3.0, 4.0], "color": ["red", None, "grün", "red"], "y": [0, 1, 1, 0], **columns}
+    )
 
 
 def test_numbers_are_float32_and_texts_str_or_none() -> None:
@@ -116,7 +118,7 @@ def test_columns_are_narrowed_in_their_own_order() -> None:
     signature = prepare(frame(b=[1, 2, 3, 4]), data()).signature
     assert [column.name for column in narrowed(signature, ("b", "a")).inputs] == ["a", "b"]
     assert narrowed(signature, None) is signature
-    with pytest.raises(DataError, match="'colour'. Did you mean 'color'"):
+    with pytest.raises(DataError, match=r"'colour'\. Did you mean 'color'"):
         narrowed(signature, ("colour",))
 
 

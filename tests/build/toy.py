@@ -61,9 +61,11 @@ def words(frame: pd.DataFrame) -> pd.DataFrame:
 def pipeline() -> Pipeline:
     """Fitted outside, on its own rows and only some of the columns."""
     frame = load(300, seed=9)
-    steps = ColumnTransformer([("numbers", "passthrough", ["a"]), ("color", OneHotEncoder(handle_unknown="ignore"), ["color"])])
+    steps = ColumnTransformer(
+        [("numbers", "passthrough", ["a"]), ("color", OneHotEncoder(handle_unknown="ignore"), ["color"])]
+    )
     inputs = frame[["a", "color"]].astype({"a": "float32", "color": object})
-    return Pipeline([("steps", steps), ("model", LogisticRegression())]).fit(inputs, frame["y"])
+    return Pipeline([("features", steps), ("model", LogisticRegression())]).fit(inputs, frame["y"])
 
 
 def unfitted() -> LogisticRegression:

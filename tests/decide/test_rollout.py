@@ -137,11 +137,16 @@ def test_a_promoted_challenger_can_be_rolled_back() -> None:
     assert rollback(promoted, 6.0)[0].phase is Phase.ROLLED_BACK
 
 
-@pytest.mark.parametrize("phase", [Phase.PROMOTED, Phase.ROLLED_BACK, Phase.HELD, Phase.ABORTED])
-@pytest.mark.parametrize("command", [pause, resume, promote, rollback, abort])
+@pytest.mark.parametrize(
+    ("phase", "command"),
+    [
+        (phase, command)
+        for phase in Phase
+        for command in (pause, resume, promote, rollback, abort)
+        if phase.final and not (phase is Phase.PROMOTED and command is rollback)
+    ],
+)
 def test_what_has_ended_takes_no_more_commands(phase: Phase, command: Callable[..., Any]) -> None:
-    if command is rollback and phase is Phase.PROMOTED:
-        pytest.skip("that one is allowed")
     with pytest.raises(RolloutError, match=r"has ended .* begins a new one"):
         command(replace(begun(), phase=phase), 1.0)
 

@@ -41,10 +41,6 @@ def after(*exposures: Exposure) -> EvidenceState:
     return advance(begin(ROLLOUT), exposures, (), 3_000.0, RULES)
 
 
-def counts(state: EvidenceState) -> tuple[Counts, Counts]:
-    return state.counts
-
-
 def pairs(count: int = 10, better: float = 0.1) -> list[Pair]:
     rng = np.random.default_rng(count)
     label = rng.random(count) < 0.5
@@ -56,10 +52,13 @@ def pairs(count: int = 10, better: float = 0.1) -> list[Pair]:
 
 def test_answers_to_clients_and_shadows_are_told_apart() -> None:
     state = after(
-        exposure(1), exposure(1, "old", shadow=True), exposure(2, "old"), exposure(2, shadow=True, outcome=Outcome.ERROR),
+        exposure(1),
+        exposure(1, "old", shadow=True),
+        exposure(2, "old"),
+        exposure(2, shadow=True, outcome=Outcome.ERROR),
         exposure(3, outcome=Outcome.DEADLINE),
-    )  # fmt: skip
-    assert counts(state) == (Counts(requests=1, asked=2), Counts(requests=2, failures=1, asked=3, asked_failures=2))
+    )
+    assert state.counts == (Counts(requests=1, asked=2), Counts(requests=2, failures=1, asked=3, asked_failures=2))
 
 
 def test_only_what_was_randomised_between_the_two_is_bet_on() -> None:
@@ -78,8 +77,8 @@ def test_with_three_arms_the_share_is_among_the_pair() -> None:
 
 
 def test_a_shadow_without_room_was_not_asked_but_a_client_without_an_answer_counts() -> None:
-    assert counts(after(exposure(1, shadow=True, outcome=Outcome.SHED)))[1] == Counts()
-    assert counts(after(exposure(1, outcome=Outcome.SHED)))[1] == Counts(1, 1, 1, 1)
+    assert after(exposure(1, shadow=True, outcome=Outcome.SHED)).counts[1] == Counts()
+    assert after(exposure(1, outcome=Outcome.SHED)).counts[1] == Counts(1, 1, 1, 1)
 
 
 def test_strangers_the_past_and_the_unfinished_are_passed_over() -> None:
@@ -92,14 +91,14 @@ def test_a_unit_is_bet_on_once() -> None:
     once = after(exposure(1, unit="u", outcome=Outcome.ERROR))
     again = after(*(exposure(n, unit="u", outcome=Outcome.ERROR) for n in range(50)))
     assert again.arm == once.arm
-    assert counts(again)[1].failures == 50
+    assert again.counts[1].failures == 50
 
 
 def test_rows_of_one_request_are_one_question_to_the_limit() -> None:
     one = after(exposure(1, outcome=Outcome.ERROR))
     hundred = after(*(exposure(1, outcome=Outcome.ERROR, id=f"1/{row}") for row in range(100)))
     assert one.rate == hundred.rate
-    assert counts(hundred)[1].asked == 100
+    assert hundred.counts[1].asked == 100
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.sampled_from(list(Outcome))), max_size=40), st.data())
@@ -169,7 +168,7 @@ def test_remembered_units_are_bounded() -> None:
     full = replace(begin(ROLLOUT), units=tuple(range(5_000)))
     state = advance(full, [exposure(1, outcome=Outcome.ERROR)], (), 3_000.0, RULES)
     assert state.arm == full.arm
-    assert counts(state)[1].failures == 1
+    assert state.counts[1].failures == 1
 
 
 def test_a_block_without_length_is_refused() -> None:

@@ -41,6 +41,7 @@ def test_a_good_file_becomes_a_frozen_spec() -> None:
     assert spec.endpoint.rollout.steps == (0.01, 0.05)
     assert spec.endpoint.rollout.every == 600
     assert spec.measures[0] == "log_loss"
+    assert parse((GOOD + "limits: {seconds: 2m}\n").encode()).limits.seconds == 120
     with pytest.raises(ValueError, match="frozen"):
         spec.project = "other"  # type: ignore[misc]
 

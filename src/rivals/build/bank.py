@@ -7,6 +7,7 @@ index of the label, or the value), ``weight``, ``time``, ``group`` (null where t
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def write(folder: Path, bank: Bank) -> Path:
         columns[name] = bank.outputs[:, index]
     about = msgspec.json.encode({"task": bank.task, "labels": bank.labels})
     table = pa.table(columns).replace_schema_metadata({b"rivals": about})
-    draft = folder / f".{FILE}"
+    draft = folder / f".{FILE}.{os.getpid()}"
     pq.write_table(table, draft)
     draft.rename(folder / FILE)
     return folder / FILE

@@ -69,7 +69,7 @@ def wish(
     steps = spec.features[variant.features] if variant.features else ()
     data = spec.data.model_dump(mode="python", exclude={"source"})
     asked: dict[str, Any] = {
-        "variant": variant.model_dump(mode="python", by_alias=True, exclude={"name"}),
+        "variant": variant.model_dump(mode="python", by_alias=True),
         "steps": [_plain(use) for use in steps],
         "data": {"digest": data_digest, **data},
         "metrics": spec.measures,

@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from rivals.errors import RivalsError
+from rivals.errors import Conflict, RivalsError
 from rivals.flows.rollout import tick
 from rivals.flows.workspace import Workspace
 from rivals.serve import journal
@@ -37,6 +37,8 @@ class Control:
             started = time.monotonic()
             try:
                 self.round()
+            except Conflict as error:  # a person was quicker; the next round sees what they did
+                log.info("control.conflict endpoint=%s reason=%s", self.workspace.endpoint.name, error)
             except Exception:
                 log.exception("control.round_failed endpoint=%s", self.workspace.endpoint.name)
             self.stopped.wait(max(0.0, PERIOD[self.clock] - (time.monotonic() - started)))

@@ -131,7 +131,7 @@ def steer(workspace: Workspace, command: str) -> Rollout:
     with store.transaction() as tx:
         _record(tx, workspace, after, f"rollout.{command}", now, None, None, instructions)
         _act(tx, workspace, after, instructions)
-        tx.put_rollout(after)
+        tx.put_rollout(after, before=running)
     return after
 
 
@@ -178,7 +178,7 @@ def tick(workspace: Workspace, now: float) -> Rollout | None:
         tx.put_state(f"evidence/{running.id}", msgspec.json.encode(state))
         tx.put_state(f"verdict/{running.id}", msgspec.json.encode(verdict))
         if after != running:
-            tx.put_rollout(after)
+            tx.put_rollout(after, before=running)
     return after
 
 

@@ -34,10 +34,11 @@ def _load_pyfunc(path: str) -> PyfuncModel:
     folder = Path(path)
 
     def beside(digest: str) -> Path:
-        member = folder.parent / digest
-        if not member.is_dir():
-            msg = f"This is an ensemble and its member {digest[:12]} is not beside it: load it from .rivals/bundles."
-            raise BundleError(msg)
-        return member
+        # As the registry uploads an ensemble, and as bundles lie beside one another.
+        for member in (folder / "members" / digest, folder.parent / digest):
+            if member.is_dir():
+                return member
+        msg = f"This is an ensemble and its member {digest[:12]} is not beside it: load it from .rivals/bundles."
+        raise BundleError(msg)
 
     return PyfuncModel(open_unnamed(folder, beside))

@@ -17,7 +17,7 @@ from rivals.values import Task, Use
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
-def seconds(value: object) -> object:
+def as_seconds(value: object) -> object:
     """``"10m"`` -> 600.0; numbers are seconds already. Anything else is left for the type to refuse."""
     if isinstance(value, str) and (found := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|[smhdw])\s*", value)):
         return float(found[1]) * UNITS[found[2]]
@@ -26,7 +26,7 @@ def seconds(value: object) -> object:
     return value
 
 
-def share(value: object) -> object:
+def as_share(value: object) -> object:
     """``"5%"`` -> 0.05; numbers are shares already."""
     if isinstance(value, str) and (found := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", value)):
         return float(found[1]) / 100
@@ -35,7 +35,7 @@ def share(value: object) -> object:
     return value
 
 
-def plugin(value: object) -> object:
+def as_plugin(value: object) -> object:
     """``"name"`` or ``{use: name, with: {...}}`` -> ``Use``."""
     if isinstance(value, str):
         return Use(value)
@@ -49,9 +49,9 @@ def plugin(value: object) -> object:
     return value
 
 
-Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, BeforeValidator(share), Field(ge=0, le=1, allow_inf_nan=False)]
-Plugin = Annotated[Use, BeforeValidator(plugin)]
+Seconds = Annotated[float, BeforeValidator(as_seconds), Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, BeforeValidator(as_share), Field(ge=0, le=1, allow_inf_nan=False)]
+Plugin = Annotated[Use, BeforeValidator(as_plugin)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
@@ -145,7 +145,7 @@ class RolloutSpec(Part):
     steps: tuple[Share, ...] = (0.01, 0.05, 0.25, 0.5)
     every: Seconds = 600.0
     deadline: Seconds = 14 * 86400.0
-    block: Annotated[float, BeforeValidator(seconds), Field(gt=0)] = 86400.0  # quality is bet on once per block
+    block: Annotated[float, BeforeValidator(as_seconds), Field(gt=0)] = 86400.0  # quality is bet on once per block
     risk: RiskSpec = RiskSpec()
     judges: tuple[Plugin, ...] = (Use("failures"), Use("quality"))
     metric: Literal["brier", "log_loss", "squared"] | None = None  # of the quality judge; the task's own if not said
@@ -175,7 +175,7 @@ class EndpointSpec(Part):
 class LimitSpec(Part):
     """What one variant's building may cost."""
 
-    seconds: Annotated[float, BeforeValidator(seconds), Field(gt=0)] = 3600.0
+    seconds: Annotated[float, BeforeValidator(as_seconds), Field(gt=0)] = 3600.0
     memory_mb: int = Field(default=8192, gt=0)
 
 

@@ -8,7 +8,7 @@ import pytest
 import skops.io
 from lightgbm import LGBMClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -44,7 +44,9 @@ def test_a_function_may_give_the_pipeline() -> None:
     assert Ready(f"{HERE}:pipeline").estimator("binary", 0).predict_proba(toy.load(5)[["a", "color"]]).shape == (5, 2)
 
 
-@pytest.mark.parametrize("flavors", ["{sklearn: {pickled_model: m.skops}}", "{python_function: {loader_module: rivals}}"])
+@pytest.mark.parametrize(
+    "flavors", ["{sklearn: {pickled_model: m.skops}}", "{python_function: {loader_module: rivals}}"]
+)
 def test_a_model_folder_is_opened(flavors: str, tmp_path: Path) -> None:
     name = "m.skops" if "sklearn" in flavors else "model.skops"
     skops.io.dump(LogisticRegression().fit(ROWS, TARGET), tmp_path / name)
@@ -98,7 +100,13 @@ def test_an_unfitted_model_is_refused() -> None:
         Ready(f"{HERE}:unfitted").estimator("binary", 0)
 
 
-def test_a_regression_model_does_not_answer_a_binary_task() -> None:
+def test_a_regressor_does_not_answer_a_binary_task(tmp_path: Path) -> None:
+    skops.io.dump(LinearRegression().fit(ROWS, TARGET), tmp_path / "m.skops")
+    with pytest.raises(BuildError, match="LinearRegression has no predict_proba"):
+        Ready(str(tmp_path / "m.skops")).estimator("binary", 0)
+
+
+def test_a_model_that_is_not_there_is_said_so() -> None:
     with pytest.raises(SpecError, match="no model at nowhere"):
         Ready("nowhere.skops").estimator("binary", 0)
 

@@ -19,7 +19,7 @@ def test_rows_are_read_and_named_by_their_bytes(tmp_path: Path) -> None:
 
 def test_a_missing_file_and_no_csv_are_said_so(tmp_path: Path) -> None:
     for call in (Csv("nowhere.csv").read, Csv("nowhere.csv").digest):
-        with pytest.raises(DataError, match="no file nowhere.csv"):
+        with pytest.raises(DataError, match=r"no file nowhere\.csv"):
             call()
     (tmp_path / "empty.csv").write_text("")
     with pytest.raises(DataError, match="not read as CSV"):

@@ -22,7 +22,8 @@ def test_the_digest_is_that_of_the_rows() -> None:
 
 def test_what_a_reader_changes_is_not_read_by_the_next() -> None:
     source = Function(f"{HERE}:load", rows=20)
-    source.read()["a"] = 0.0
+    mine = source.read()
+    mine["a"] = 0.0
     assert source.read()["a"].std() > 0
 
 

@@ -28,7 +28,12 @@ def test_each_is_found_by_its_name_and_works_column_by_column(name: str) -> None
 
 @pytest.mark.parametrize(
     ("options", "filled"),
-    [({}, 3.0), ({"strategy": "mean"}, 4.0), ({"strategy": "constant"}, 0.0), ({"strategy": "constant", "value": -1}, -1)],
+    [
+        ({}, 3.0),
+        ({"strategy": "mean"}, 4.0),
+        ({"strategy": "constant"}, 0.0),
+        ({"strategy": "constant", "value": -1}, -1),
+    ],
 )
 def test_gaps_in_numbers_are_filled(options: dict[str, Any], filled: float) -> None:
     out = Impute(**options).transformer(["a"], []).fit_transform(NUMBERS)
@@ -38,7 +43,11 @@ def test_gaps_in_numbers_are_filled(options: dict[str, Any], filled: float) -> N
 
 @pytest.mark.parametrize(
     ("options", "filled"),
-    [({"strategy": "constant"}, "missing"), ({"strategy": "constant", "value": "?"}, "?"), ({"strategy": "most_frequent"}, "x")],
+    [
+        ({"strategy": "constant"}, "missing"),
+        ({"strategy": "constant", "value": "?"}, "?"),
+        ({"strategy": "most_frequent"}, "x"),
+    ],
 )
 def test_gaps_in_texts_are_filled(options: dict[str, Any], filled: str) -> None:
     assert Impute(**options).transformer([], ["t"]).fit_transform(TEXTS)[1, 0] == filled
