@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 AT_LEAST = 60_000  # flights to send
-CHALLENGERS = ["sabotaged", "twin", "blend"]
+CHALLENGERS = ["blend", "sabotaged", "twin"]  # an honest one, a broken one, and the new champion under another name
 
 
 class Stages:
@@ -88,7 +88,7 @@ def story() -> int:
     with stages.stage("explain: one request"):
         print(explain_text(project.explain(replay.some_canary_request)))
     print("\nseconds: " + "; ".join(f"{title.split(':')[0]} {spent:.1f}" for title, spent in stages.seconds.items()))
-    wanted = {"sabotaged": "rolled_back", "twin": "held", "blend": "promoted"}
+    wanted = {"blend": "promoted", "sabotaged": "rolled_back", "twin": "held"}
     told = {name: ends.get(name, ("never started", ""))[0] for name in wanted}
     print("the story: " + ", ".join(f"{name} {phase.replace('_', ' ')}" for name, phase in told.items()))
     return 0 if told == wanted and worst <= 1e-9 and not replay.failed else 1

@@ -51,7 +51,7 @@ def test_only_some_are_planned_with_their_members() -> None:
 @pytest.mark.parametrize(
     ("other", "changed"),
     [
-        (spec(TOWER, BLEND, {**LOGISTIC, "with": {"estimator": "Perceptron"}}, BOOSTED), {"logistic", "blend", "tower"}),
+        (spec(TOWER, BLEND, {**LOGISTIC, "with": {"estimator": "Other"}}, BOOSTED), {"logistic", "blend", "tower"}),
         (spec(TOWER, BLEND, LOGISTIC, {**BOOSTED, "with": {"n_estimators": 3}}), {"boosted", "blend", "tower"}),
         (spec(TOWER, {**BLEND, "members": ["boosted", "logistic"]}, LOGISTIC, BOOSTED), {"blend", "tower"}),
         (spec(seed=1), {"logistic", "boosted", "blend", "tower"}),
