@@ -12,7 +12,9 @@ def main() -> None:
         started = time.perf_counter()
         subprocess.run([sys.executable, "-m", "rivals", "--help"], check=True, capture_output=True)
         runs.append(time.perf_counter() - started)
-    print(f"rivals --help: median {statistics.median(runs):.3f} s, slowest of {len(runs)}: {max(runs):.3f} s (asked: under 0.5 s)")
+    print(
+        f"rivals --help: median {statistics.median(runs):.3f} s, slowest of {len(runs)}: {max(runs):.3f} s (asked: under 0.5 s)"
+    )
 
 
 if __name__ == "__main__":

@@ -24,7 +24,9 @@ from rivals.serve.server import WorkerConfig
 from rivals.statistics.assignment import slots
 from rivals.values import Arm, Column, Columns, RoutingTable, Shadow, Signature
 
-SIGNATURE = Signature((Column("a", "number"), Column("b", "number", nullable=True), Column("color", "text")), "binary", (0, 1))
+SIGNATURE = Signature(
+    (Column("a", "number"), Column("b", "number", nullable=True), Column("color", "text")), "binary", (0, 1)
+)
 ROW: Mapping[str, Any] = {"a": 0.5, "b": None, "color": "red"}
 
 
@@ -176,4 +178,3 @@ def wait_until(condition: Callable[[], Any], seconds: float, log: Path | None = 
         if time.monotonic() > deadline:
             raise AssertionError(log.read_text()[-3000:] if log else "it did not happen in time")
         time.sleep(0.01)
-

@@ -14,7 +14,12 @@ from rivals.serve.inputs import Inputs, merged, printable
 from rivals.values import Column, Columns, Signature
 
 INPUTS = Inputs(
-    (Column("a", "number"), Column("b", "number", nullable=True), Column("color", "text"), Column("shape", "text", True)),
+    (
+        Column("a", "number"),
+        Column("b", "number", nullable=True),
+        Column("color", "text"),
+        Column("shape", "text", True),
+    ),
     beside=frozenset({"t", "user"}),
     time="t",
     unit="user",
@@ -85,7 +90,14 @@ def test_whatever_comes_it_is_rows_or_a_request_error(given_in: dict[str, list[A
 
 @pytest.mark.parametrize(
     ("users", "unit"),
-    [([7, 7], "7"), ([7.0, 7], "7"), (["7", "7"], "7"), ([None, None], ""), ([1.5, 1.5], "1.5"), (["a b", "a b"], "a b")],
+    [
+        ([7, 7], "7"),
+        ([7.0, 7], "7"),
+        (["7", "7"], "7"),
+        ([None, None], ""),
+        ([1.5, 1.5], "1.5"),
+        (["a b", "a b"], "a b"),
+    ],
 )
 def test_the_unit_is_what_the_rows_say(users: list[Any], unit: str) -> None:
     assert INPUTS.unit_of(INPUTS.check({**GOOD, "user": users})) == unit

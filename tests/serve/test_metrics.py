@@ -15,7 +15,9 @@ TABLE = RoutingTable("toy", 1, "a", (Arm("a", "1", 0.75), Arm('b"\\', "2", 0.25)
 
 
 def lines(folder: Path) -> dict[str, float]:
-    told = [line.rpartition(" ") for line in exposition(folder, TABLE).decode().splitlines() if not line.startswith("#")]
+    told = [
+        line.rpartition(" ") for line in exposition(folder, TABLE).decode().splitlines() if not line.startswith("#")
+    ]
     return {series: float(value) for series, _, value in told}
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-MODULE = '''
+MODULE = """
 import numpy as np
 import pandas as pd
 
@@ -34,7 +34,7 @@ def load(rows=3000, seed=1):
     frame["t"] = 1.4e9 + np.arange(rows) * 600.0
     frame["row"] = np.arange(rows)
     return frame
-'''
+"""
 
 PROJECT = """
 project: toy

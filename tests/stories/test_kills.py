@@ -39,6 +39,13 @@ class Load(threading.Thread):
         self._connection: http.client.HTTPConnection | None = None
 
     def run(self) -> None:
+        try:
+            self._ask_and_label()
+        finally:
+            if self._connection is not None:
+                self._connection.close()
+
+    def _ask_and_label(self) -> None:
         count = 0
         while not self.stop.is_set():
             request = f"c{self.number}-{count}"

@@ -128,7 +128,9 @@ def test_served_probabilities_are_those_of_pyfunc_through_every_client(project: 
             tensor.set_data_from_numpy(np.array(values, dtype=object), binary_data=False)
         elif name == "c":  # the official client has no null: it sends those rows with the number
             tensor = triton.InferInput(name, [len(some)], "FP32")
-            tensor.set_data_from_numpy(np.array([0.25 if v is None else v for v in values], "float32"), binary_data=False)
+            tensor.set_data_from_numpy(
+                np.array([0.25 if v is None else v for v in values], "float32"), binary_data=False
+            )
         else:
             tensor = triton.InferInput(name, [len(some)], "FP32")
             tensor.set_data_from_numpy(np.array(values, "float32"), binary_data=False)

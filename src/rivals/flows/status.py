@@ -6,11 +6,12 @@ from typing import Any
 
 import msgspec
 
+from rivals.bundles import read_manifest
 from rivals.errors import RivalsError
 from rivals.flows.workspace import Workspace
 from rivals.registry.ledger import Ledger
 from rivals.statistics.assignment import slot
-from rivals.statistics.losses import score
+from rivals.statistics.losses import ALIASES, METRICS, score
 from rivals.values import SLOTS, Rollout, RoutingTable, Verdict
 
 
@@ -45,11 +46,14 @@ def rollout_of(workspace: Workspace) -> dict[str, Any]:
 
 def live_scores(workspace: Workspace, variants: list[str]) -> dict[str, dict[str, float]]:
     """Metrics per variant over its own labelled answers to clients, float64."""
-    spec, found = workspace.spec, {}
+    # Scorers that only scikit-learn has are for offline comparison: serving does not carry it.
+    ours = [name for name in workspace.spec.measures if ALIASES.get(name, name) in METRICS]
+    classes = read_manifest(workspace.blobs.path(workspace.table().arms[0].digest)).signature.labels or None
+    found = {}
     for variant in variants:
         outputs, labels = workspace.store.labelled(workspace.endpoint.name, variant)
         if len(labels):
-            metrics = {name: score(name, labels, outputs) for name in spec.measures}
+            metrics = {name: score(name, labels, outputs, labels=classes) for name in ours}
             found[variant] = {**metrics, "labelled": float(len(labels))}
     return found
 

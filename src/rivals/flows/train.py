@@ -276,7 +276,7 @@ class _Build:
 
 def _planned(workspace: Workspace, only: Sequence[str]) -> tuple[Plan, _Data]:
     spec = workspace.spec
-    frame = plugins.make(Source, spec.data.source).read()
+    frame = plugins.make(Source, _anchored(workspace, spec.data.source)).read()
     models = {one.name: _model(workspace, one.model) for one in spec.variants if one.model is not None}
     data = _Data(frame, digest(frame), models)
     known = set(workspace.store.known_wishes())
@@ -289,6 +289,14 @@ def _planned(workspace: Workspace, only: Sequence[str]) -> tuple[Plan, _Data]:
         if stale
         else (found, data)
     )
+
+
+def _anchored(workspace: Workspace, source: Use) -> Use:
+    """Paths in a project file start at the project file, wherever it is read from."""
+    path = source.options.get("path")
+    if not isinstance(path, str) or "://" in path:
+        return source
+    return Use(source.name, {**source.options, "path": str(workspace.folder / path)})
 
 
 def _model(workspace: Workspace, model: str) -> str:

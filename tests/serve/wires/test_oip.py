@@ -46,7 +46,10 @@ def test_every_datatype_is_read(datatype: str, data: list[Any]) -> None:
 
 
 def test_both_shapes_of_a_column_are_read() -> None:
-    assert read(tensor("a", [1, 2], shape=[2, 1]), tensor("b", [[1], [2]], shape=[2, 1])).columns == {"a": [1, 2], "b": [1, 2]}
+    assert read(tensor("a", [1, 2], shape=[2, 1]), tensor("b", [[1], [2]], shape=[2, 1])).columns == {
+        "a": [1, 2],
+        "b": [1, 2],
+    }
 
 
 @pytest.mark.parametrize(
@@ -86,7 +89,7 @@ def test_what_is_no_request_is_said_in_a_sentence(body: bytes, sentence: str) ->
         (tensor("a", ["a"], "INT8"), "said to be INT8, but holds 'a'"),
         (tensor("color", ["a"], "FP64"), "said to be FP64, but holds 'a'"),
         (tensor("a", [1], "BYTES"), "said to be BYTES, but holds 1"),
-        (tensor("a", [10**5000], "BYTES"), "a number of that size"),
+        (tensor("a", [10**4000], "BYTES"), "a number of that size"),
         (tensor("a", [128], "INT8"), "holds another number"),
         (tensor("a", [1.5], "INT64"), "holds another number"),
         (tensor("a", [-1], "UINT8"), "holds another number"),
