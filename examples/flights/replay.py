@@ -114,7 +114,7 @@ class Replay:
         replies = await self._client.send(batch)
         self.sent += len(replies)
         for i, reply in zip(range(start, stop), replies, strict=True):
-            if reply.status != 200:  # noqa: PLR2004 -- OK
+            if reply.status != 200:
                 self.failed += 1
                 print(f"  {bodies.ids[i]}: {reply.status} {reply.body.decode()}", flush=True)
                 continue
@@ -135,7 +135,7 @@ class Replay:
             self.received[variant].append((late, probability))
         if batch:
             reply = await self._client.post("/v2/feedback", "labels", {"feedback": batch})
-            self.failed += reply.status != 200  # noqa: PLR2004 -- OK
+            self.failed += reply.status != 200
 
     async def _judged(self, until: float) -> None:
         """Wait until the judge has seen all that was sent: a day here is a moment there."""
@@ -210,7 +210,7 @@ def scores_by_sklearn(received: dict[str, list[tuple[float, float]]]) -> dict[st
     found = {}
     for variant, rows in received.items():
         label, probability = np.array(rows, dtype=np.float64).T
-        if len(set(label)) < 2:  # noqa: PLR2004 -- one class has no ranking
+        if len(set(label)) < 2:
             continue
         found[variant] = {
             "log_loss": float(metrics.log_loss(label, np.column_stack([1 - probability, probability]))),
@@ -235,6 +235,6 @@ def _free_port() -> int:
 def _ok(port: int, path: str) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as reply:
-            return bool(reply.status == 200)  # noqa: PLR2004 -- OK
+            return bool(reply.status == 200)
     except OSError:
         return False

@@ -39,7 +39,7 @@ def test_blocks_of_another_length_scale_the_days() -> None:
 
 def test_the_forecast_is_the_median_of_what_happens() -> None:
     """101 simulated decisions against 101 others from the distribution itself: within a third, for this seed."""
-    from rivals.statistics.eprocess import BlockBets, on_block  # noqa: PLC0415 -- the oracle only
+    from rivals.statistics.eprocess import BlockBets, on_block
 
     rng = np.random.default_rng(5)
     taken = []

@@ -153,8 +153,8 @@ def test_a_unit_meets_one_variant_in_every_worker_and_after_a_restart(
     project: Path, server: Server, serve: Callable[..., Server]
 ) -> None:
     workspace = open_workspace(project)
-    from rivals.statistics.assignment import reweight  # noqa: PLC0415
-    from rivals.values import Arm, RoutingTable  # noqa: PLC0415
+    from rivals.statistics.assignment import reweight
+    from rivals.values import Arm, RoutingTable
 
     table = workspace.table()
     arms = (table.arms[0], Arm("logistic", workspace.trained("logistic").digest, 0.5))
