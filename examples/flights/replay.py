@@ -13,8 +13,9 @@ import time
 import urllib.request
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from client import Client
@@ -37,7 +38,7 @@ class Server:
         self.folder, self.workers = folder, workers
         self.port, self.control_port = _free_port(), _free_port()
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         command = ["serve", "-q", "--clock", "replay", "--workers", str(self.workers)]
         ports = ["--port", str(self.port), "--control-port", str(self.control_port)]
         log = self.folder / ".rivals" / "serve.log"
@@ -90,9 +91,9 @@ class Replay:
         began = time.perf_counter()
         times = self.flights["scheduled_departure"].to_numpy()
         days = np.floor(times / DAY)
-        bodies = _Bodies(self.project, self.flights)
+        bodies = _Bodies(self.flights)
         edges = np.flatnonzero(np.diff(days, prepend=-1.0, append=np.inf))
-        for first, last in zip(edges[:-1], edges[1:], strict=True):
+        for first, last in pairwise(edges):
             await self._day(bodies, times, int(first), int(last))
             await self._judged(float(times[last - 1]))
             self._steer(float(times[last - 1]))
@@ -181,7 +182,7 @@ class Replay:
 class _Bodies:
     """Requests in the Open Inference Protocol, one flight each."""
 
-    def __init__(self, project: rivals.Project, flights: pd.DataFrame) -> None:
+    def __init__(self, flights: pd.DataFrame) -> None:
         self.ids = [f"f{value}" for value in flights["flight_id"]]
         self.due = flights["label_due"].to_numpy(dtype=float)
         self.late = flights["late"].to_numpy(dtype=float)

@@ -17,7 +17,8 @@ T = TypeVar("T")
 # Which extra brings a technology; anything else is named by its own package.
 EXTRAS = {
     "sklearn": "build", "pandas": "build", "pyarrow": "build", "lightgbm": "build", "loky": "build",
-    "mlflow": "build", "skl2onnx": "build", "skops": "build", "scipy": "build",
+    "mlflow": "build", "skl2onnx": "build", "skops": "build", "scipy": "build", "onnx": "build", "onnxmltools": "build",
+    "threadpoolctl": "build", "alembic": "build",
 }  # fmt: skip
 
 

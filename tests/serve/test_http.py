@@ -364,9 +364,10 @@ def test_a_client_that_leaves_early_hurts_nobody() -> None:
         while not client.waiting:
             await asyncio.sleep(0)
         writer.transport.abort()
+        await asyncio.sleep(0.01)
+        client.release()
         while client.http.connections:
             await asyncio.sleep(0.001)
-        client.release()
         assert statuses(await client.talk(GET % b"/echo")) == [200]
 
     run(story)

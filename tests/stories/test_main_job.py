@@ -71,6 +71,19 @@ def test_a_variant_that_fails_is_reported_and_the_others_finish(tmp_path: Path, 
     assert "Traceback" not in done.stderr
 
 
+def test_a_registered_model_is_a_variant_without_training(project: Path) -> None:
+    text = (project / "rivals.yaml").read_text()
+    (project / "rivals.yaml").write_text(
+        text.replace("variants:\n", 'variants:\n  - {name: fetched, model: "models:/toy/1"}\n')
+    )
+    done = rivals("train", "--json", "-q", cwd=project)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert len(report["kept"]) == 4  # nothing else was built again
+    scores = {one["variant"]: one["scores"]["metrics"]["log_loss"] for one in report["trained"]}
+    assert min(abs(scores["fetched"] - scores[name]) for name in ("weak", "logistic", "boosted")) < 1e-9
+
+
 def test_runs_and_versions_stand_in_an_unmodified_mlflow_ui(trained: Path) -> None:
     workspace = open_workspace(trained)
     port = free_port()
@@ -231,6 +244,7 @@ def test_history_explain_and_verify_tell_what_happened(project: Path, server: Se
     why = json.loads(rivals("explain", "asked", "--json", cwd=project).stdout)
     assert why["answered_by"] == "weak"
     assert why["table"]["weights"] == {"weak": 1.0}
+    wait_until(lambda: "champion" in open_workspace(project).tracker.aliases(), 30, server.log)
     assert "endpoint.started" in rivals("history", cwd=project).stdout
     assert "the chain holds" in rivals("verify", cwd=project).stdout
     unknown = rivals("explain", "never-sent", cwd=project)

@@ -77,6 +77,10 @@ def main() -> None:
         _end(str(refused), 1)
     except RivalsError as error:
         _end(str(error), 2)
+    except ModuleNotFoundError as error:
+        from rivals.plugins import extra_for  # noqa: PLC0415 -- only where something is missing
+
+        _end(f"This needs the package {error.name!r}, which is not installed: {extra_for(error.name)}.", 2)
     except KeyboardInterrupt:
         _end("Stopped; what was finished is kept.", 130)
     except Exception as error:  # noqa: BLE001 -- the last line of defence between a bug of ours and the user

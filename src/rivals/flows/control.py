@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from rivals.errors import Conflict, RivalsError
@@ -12,7 +13,6 @@ from rivals.flows.rollout import tick
 from rivals.flows.workspace import Workspace
 from rivals.serve import journal
 from rivals.serve.reconcile import publish_lease, publish_table, read_table
-from rivals.values import Phase, Rollout
 
 log = logging.getLogger("rivals.control")
 
@@ -30,6 +30,8 @@ class Control:
     judged: float = 0.0  # everything up to here, on the endpoint's clock, was judged
     exposures: int = 0  # closed answers to clients in the store, as of the last round
     stopped: threading.Event = field(default_factory=threading.Event)
+    # MLflow being slow or away never holds up a decision: its aliases follow in a thread of their own.
+    _mirror: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="mirror"))
 
     def run(self) -> None:
         """Go round until stopped. A round that fails is told and tried again; the lease then runs out by itself."""
@@ -42,6 +44,7 @@ class Control:
             except Exception:
                 log.exception("control.round_failed endpoint=%s", self.workspace.endpoint.name)
             self.stopped.wait(max(0.0, PERIOD[self.clock] - (time.monotonic() - started)))
+        self._mirror.shutdown(cancel_futures=True)
 
     def round(self) -> None:
         """Ship, judge, publish, renew."""
@@ -49,18 +52,12 @@ class Control:
         newest = self.workspace.store.latest_time(self.workspace.endpoint.name)
         now = (newest or 0.0) if self.clock == "replay" else time.time()
         if newest is not None:
-            after = tick(self.workspace, now)
-            self._mirror(after)
-        publish(self.workspace)
+            tick(self.workspace, now)
+        if publish(self.workspace) or not self.judged:
+            self._mirror.submit(mirror, self.workspace)
         publish_lease(self.workspace.run_dir, LEASE_SECONDS)
         self.exposures = self.workspace.store.answered(self.workspace.endpoint.name)
         self.judged = now
-
-    def _mirror(self, after: Rollout | None) -> None:
-        """Repair MLflow's aliases from a decision; MLflow being away never holds one up."""
-        if after is None or after.phase is not Phase.PROMOTED:
-            return
-        threading.Thread(target=mirror_champion, args=(self.workspace,), daemon=True).start()
 
 
 def ship(workspace: Workspace) -> int:
@@ -74,21 +71,26 @@ def ship(workspace: Workspace) -> int:
     return shipped
 
 
-def publish(workspace: Workspace) -> None:
-    """Let the workers see the table in force, if they see another one."""
+def publish(workspace: Workspace) -> bool:
+    """Let the workers see the table in force, if they see another one; whether they did."""
     table = workspace.table()
     published = read_table(workspace.run_dir)
-    if published is None or published.revision != table.revision:
-        publish_table(workspace.run_dir, table)
-        log.info("table.published endpoint=%s revision=%d champion=%s", table.endpoint, table.revision, table.champion)
+    if published is not None and published.revision == table.revision:
+        return False
+    publish_table(workspace.run_dir, table)
+    log.info("table.published endpoint=%s revision=%d champion=%s", table.endpoint, table.revision, table.champion)
+    return True
 
 
-def mirror_champion(workspace: Workspace) -> None:
-    """Point MLflow's alias at the champion of the routing table."""
+def mirror(workspace: Workspace) -> None:
+    """Point MLflow's aliases at the champion and the challenger of the routing table."""
     try:
         table = workspace.table()
-        version = workspace.store.version(table.champion)
-        if version is not None and version.number:
-            workspace.tracker.alias("champion", version)
-    except RivalsError as error:
+        running = workspace.store.active_rollout(table.endpoint)
+        wanted = {"champion": table.champion} | ({"challenger": running.challenger.variant} if running else {})
+        for alias, variant in wanted.items():
+            version = workspace.store.version(variant)
+            if version is not None and version.number:
+                workspace.tracker.alias(alias, version)
+    except (RivalsError, ModuleNotFoundError) as error:
         log.warning("mlflow.alias_failed reason=%s", error)

@@ -156,14 +156,14 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """It does not read its answers: take no more of its requests, and not for ever."""
+        self._allow(BODY_SECONDS)
         self._stuck = True
-        self.deadline = time.monotonic() + BODY_SECONDS
         self._throttle()
 
     def resume_writing(self) -> None:
         """It reads again."""
         self._stuck = False
-        self.deadline = time.monotonic() + IDLE_SECONDS
+        self._allow(IDLE_SECONDS)
         self._throttle()
 
     # -- from the parser -----------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ class Connection(asyncio.Protocol):
         """The first byte of a request."""
         self._begin()
         self._heading = True
-        self.deadline = time.monotonic() + HEAD_SECONDS
+        self._allow(HEAD_SECONDS)
 
     def on_url(self, url: bytes) -> None:
         """A piece of the target."""
@@ -186,7 +186,7 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """What is coming is known: refuse it before it comes, or ask for it. Raises ``RequestError``."""
         self._heading = False
-        self.deadline = time.monotonic() + BODY_SECONDS
+        self._allow(BODY_SECONDS)
         if int(self._headers.get(b"content-length", 0)) > self.http.max_body:
             raise self._too_large()
         if self._parser.should_upgrade() or len(self._url) > HEAD_BYTES:
@@ -206,8 +206,8 @@ class Connection(asyncio.Protocol):
         """A whole request: hand it on."""
         if self._refused:
             return
-        now = time.monotonic()
-        self._raw, self.deadline = 0, now + IDLE_SECONDS
+        self._raw = 0
+        self._allow(IDLE_SECONDS)
         method = self._parser.get_method().decode()
         old = self._parser.get_http_version() == "1.0"
         last = self.http.draining or not self._parser.should_keep_alive()
@@ -217,7 +217,7 @@ class Connection(asyncio.Protocol):
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         path = self._url.partition(b"?")[0].decode("latin-1")
         try:
-            self.http.handle(HttpRequest(method, path, self._headers, body, now), reply)
+            self.http.handle(HttpRequest(method, path, self._headers, body, time.monotonic()), reply)
         except RequestError as error:
             reply.refuse(error)
         except Exception:
@@ -266,6 +266,10 @@ class Connection(asyncio.Protocol):
         self._url, self._heading, self._size = b"", False, 0
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
+
+    def _allow(self, seconds: float) -> None:
+        if not self._stuck:  # who does not read his answers gains no time by sending more
+            self.deadline = time.monotonic() + seconds
 
     def _refuse(self, error: RequestError) -> None:
         """Answer what cannot be read any further, after what came before it."""

@@ -136,10 +136,9 @@ class Shadows:
 
 def _ask_together(group: list[Question]) -> None:
     predictor = group[0].serving.predictors[group[0].variant]
-    columns = _together(group, predictor)
     started = time.perf_counter()
     try:
-        values = _answers(predictor, columns)
+        values = _answers(predictor, _together(group, predictor))
     except Exception as error:  # noqa: BLE001 -- whatever a model raises is its failure, not ours
         if len(group) > 1:  # ask again one by one, so that one bad row is one failure
             for one in group:

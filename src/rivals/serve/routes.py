@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 import math
 import os
 import time
@@ -23,6 +24,8 @@ from rivals.serve.metrics import EndpointTally, exposition
 from rivals.serve.reconcile import EndpointConfig, Reconciler
 from rivals.serve.wires import feedback, mlflow_wire, oip
 from rivals.values import Answer, Columns, Request
+
+log = logging.getLogger("rivals.routes")
 
 OPEN = {("v2", "health", "live"), ("v2", "health", "ready"), ("ping",)}  # what needs no token
 POSTED = {("invocations",), ("v2", "feedback")}  # what is posted to, beside .../infer
@@ -163,7 +166,13 @@ class Routes:
                 answer.revision,
             )
             degraded = b"X-Rivals-Degraded: true\r\n" if answer.degraded else b""
-            reply.send(200, write(answer), headers=told + degraded)
+            try:
+                body = write(answer)
+            except Exception:
+                log.exception("answer.failed variant=%s request=%s", answer.variant, answer.id)
+                reply.refuse(RequestError("This is our mistake; it is written down.", 500), told)
+            else:
+                reply.send(200, body, headers=told + degraded)
 
         self._endpoint.submit(request, http.arrived, done)
 

@@ -113,9 +113,9 @@ class _Worker:
     ) -> None:
         self._config, self._reconciler = config, reconciler
         loop, run_dir = asyncio.get_running_loop(), reconciler.run_dir
+        self._journal = Journal(run_dir, config.slot, promised.name)  # first: it holds the slot
         self._counters = Counters(run_dir / "metrics", config.slot)
         tally = EndpointTally(self._counters, promised.name)
-        self._journal = Journal(run_dir, config.slot, promised.name)
         self._feedback = FeedbackLog(run_dir, config.slot)
         post = loop.call_soon_threadsafe
         rng = Random()  # noqa: S311 -- who is paired with a shadow is no secret

@@ -46,7 +46,7 @@ def test_a_pin_is_honoured_for_arms_and_shadows(pin: str) -> None:
 
 
 def test_an_unknown_pin_names_who_there_is() -> None:
-    with pytest.raises(RequestError, match="Did you mean 'three'[?] It has: one, two, three") as caught:
+    with pytest.raises(RequestError, match=r"Did you mean 'three'\? It has: one, two, three") as caught:
         Split().choose(TABLE, request("u", "thre"), Random(0))
     assert caught.value.status == 404
 

@@ -34,30 +34,30 @@ TYPES: Mapping[str, frozenset[type]] = {
 KINDS = {"FP16": "number", "FP32": "number", "FP64": "number", "BYTES": "text"}  # what needs no look of its own
 
 
-class Tensor(msgspec.Struct):
+class Tensor(msgspec.Struct, gc=False):
     """One input of a request."""
 
     name: str
     shape: list[int]
     datatype: str
     data: list[Any] | None = None
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] | None = None
 
 
-class Wanted(msgspec.Struct):
+class Wanted(msgspec.Struct, gc=False):
     """One output a request asks for."""
 
     name: str
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] | None = None
 
 
-class Body(msgspec.Struct):
+class Body(msgspec.Struct, gc=False):
     """The body of an inference request."""
 
     inputs: list[Tensor]
     id: str = ""
     outputs: list[Wanted] = []
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] | None = None
 
 
 _decoder = msgspec.json.Decoder(Body)
@@ -84,9 +84,13 @@ def infer(raw: bytes, signature: Signature, kinds: Mapping[str, str]) -> Infer:
         raise RequestError(f"The body is not an inference request: {reason(error)}.") from None
     columns: dict[str, Sequence[Any]] = {}
     for tensor in body.inputs:
-        if tensor.name in columns:
-            raise RequestError(f"There are two inputs called {tensor.name!r}.")
-        columns[tensor.name] = _column(tensor, kinds.get(tensor.name, ""))
+        name, data = tensor.name, tensor.data
+        if name in columns:
+            raise RequestError(f"There are two inputs called {quote(name)}.")
+        if data is not None and tensor.shape == [len(data)] and kinds.get(name, "") == KINDS.get(tensor.datatype):
+            columns[name] = data  # nearly all tensors are so; their values are looked at later, once
+        else:
+            columns[name] = _column(tensor)
     if not body.outputs:
         return Infer(columns, body.id, ("prediction" if signature.task == "regression" else "probabilities",))
     wanted, known = tuple(output.name for output in body.outputs), list(outputs_of(signature))
@@ -148,7 +152,7 @@ def reason(error: Exception) -> str:
     return str(error).rstrip(".")
 
 
-def _column(tensor: Tensor, kind: str) -> Sequence[Any]:
+def _column(tensor: Tensor) -> Sequence[Any]:
     """A tensor's values as a column; its shape and datatype are believed only where they fit."""
     data, types = tensor.data, TYPES.get(tensor.datatype)
     if types is None:
@@ -161,8 +165,6 @@ def _column(tensor: Tensor, kind: str) -> Sequence[Any]:
         raise RequestError(f"Input {tensor.name!r} has shape {tensor.shape}; a column has [rows] or [rows, 1].")
     if len(data) != tensor.shape[0]:
         raise RequestError(f"Input {tensor.name!r} has shape {tensor.shape} and {len(data)} values.")
-    if kind == KINDS.get(tensor.datatype):
-        return data
     bounds = INTEGERS.get(tensor.datatype)
     for value in data:
         if value is not None and type(value) not in types:
