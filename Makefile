@@ -27,6 +27,7 @@ prove: .venv/dev  ## every figure the documentation claims
 	$(BIN)/python benchmarks/prove_rollouts.py
 
 bench: .venv/dev
+	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/serving.py
 
 up: .venv/demo  ## serve the demo until stopped
