@@ -185,7 +185,15 @@ def test_a_unit_meets_one_variant_in_every_worker_and_after_a_restart(
         assert status == 200, body
         return headers["x-rivals-variant"]
 
-    wait_until(lambda: {ask(server, f"u{n}") for n in range(20)} == {"weak", "logistic"}, 20, server.log)
+    def swapped() -> bool:
+        """Twenty new connections in a row, whichever worker takes them, see the new table."""
+        return all(
+            server.request("POST", "/v2/models/toy/infer", infer(a_row(1)))[1]["x-rivals-revision"]
+            == str(split.revision)
+            for _ in range(20)
+        )
+
+    wait_until(swapped, 20, server.log)
     first = {unit: ask(server, unit) for unit in map(str, range(150))}
     assert {unit: ask(server, unit) for unit in first} == first  # connections fall on either worker
     assert 40 < sum(variant == "logistic" for variant in first.values()) < 110

@@ -286,9 +286,6 @@ def folder(run_dir: Path) -> Path:
     return path
 
 
-# -- helpers ---------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True, order=True)
 class _Name:
     slot: int
