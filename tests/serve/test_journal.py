@@ -238,3 +238,28 @@ def test_a_file_begun_by_a_process_that_died_at_once_is_no_obstacle(tmp_path: Pa
 def test_nobody_else_may_look(tmp_path: Path) -> None:
     Journal(tmp_path / "run", 0, "toy").close()
     assert folder(tmp_path / "run").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("died", ["with an empty file", "before its table", "before its first entry"])
+def test_a_process_that_dies_while_it_starts_hides_nothing(tmp_path: Path, died: str) -> None:
+    journal = Journal(tmp_path, 0, "toy")
+    journal.commit([opened("asked")], [])
+    journal.close()
+    for kind in ("exposures", "feedback"):
+        path = folder(tmp_path) / f"0-{kind}-00000002-abcd.db"
+        path.touch()
+        if died != "with an empty file":
+            with sqlite3.connect(path, isolation_level=None) as database:
+                database.execute("pragma journal_mode = wal")
+                if died == "before its first entry":
+                    database.execute("create table entries (seq integer primary key, payload blob not null)")
+            database.close()
+    again, feedback = Journal(tmp_path, 0, "toy"), FeedbackLog(tmp_path, 0)
+    done = threading.Event()
+    feedback.put([Feedback("asked/0", 1)], lambda _: done.set())
+    assert done.wait(10)
+    _, closes, told = everything(tmp_path)
+    assert [(close[0], close[2]) for close in closes] == [("asked/0", Outcome.LOST)]
+    assert told == [Feedback("asked/0", 1)]
+    again.close()
+    feedback.close()

@@ -342,10 +342,12 @@ def _closes(end: Closed) -> Iterator[Close]:
 
 
 def _orphans(run_dir: Path, slot: int) -> list[Closed]:
-    """What the slot's newest file has open, as lost: nobody can answer it any more."""
+    """What the slot's newest file with entries has open, as lost: nobody can answer it any more."""
     names = _files(folder(run_dir), slot, "exposures")
     waiting: dict[tuple[str, str], Opened] = {}
     try:
+        while len(names) > 1 and not _last(names[-1].path):  # begun by a process that died before it wrote
+            names.pop()
         for _, payload in _entries(names[-1].path, 0) if names else ():
             turn = msgspec.msgpack.decode(payload, type=Turn)
             waiting.update(((one.id, one.variant), one) for one in turn.opened)
@@ -357,21 +359,28 @@ def _orphans(run_dir: Path, slot: int) -> list[Closed]:
 
 
 def _endpoint(run_dir: Path, slot: int) -> str:
-    newest = _files(folder(run_dir), slot, "exposures")[-1]
+    newest = next(one for one in reversed(_files(folder(run_dir), slot, "exposures")) if _last(one.path))
     turns = (msgspec.msgpack.decode(payload, type=Turn) for _, payload in _entries(newest.path, 0))
     return next(turn.endpoint for turn in turns)
 
 
 def _entries(path: Path, after: int) -> Iterator[tuple[int, bytes]]:
     with closing(_connect(path)) as database:
+        if not _begun(database):
+            return
         yield from database.execute("select seq, payload from entries where seq > ? order by seq", (after,))
 
 
 def _last(path: Path) -> int:
     with closing(_connect(path)) as database:
-        if not database.execute("select 1 from sqlite_master").fetchone():
-            return 0  # its process died before it wrote anything
+        if not _begun(database):
+            return 0
         return int(database.execute("select coalesce(max(seq), 0) from entries").fetchone()[0])
+
+
+def _begun(database: sqlite3.Connection) -> bool:
+    """Whether there is anything to read; a process that dies at its start leaves a file without a table."""
+    return database.execute("select 1 from sqlite_master").fetchone() is not None
 
 
 def _connect(path: Path) -> sqlite3.Connection:
