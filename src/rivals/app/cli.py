@@ -214,6 +214,14 @@ def control(
     run(_open(file, settings), host, control_port, clock.value)
 
 
+@app.command(hidden=True)
+def mirror(file: File = PROJECT) -> None:
+    """Point MLflow's aliases at the routing table's champion and challenger; the control plane calls it."""
+    from rivals.flows.control import mirror as follow  # noqa: PLC0415
+
+    follow(_open(file, ()))
+
+
 @app.command()
 def status(file: File = PROJECT, settings: Settings = None, as_json: Json = False, quiet: Quiet = False) -> None:
     """Show what runs: champion, weights, rollout, evidence, counts."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from rivals.errors import Conflict, RivalsError
@@ -32,8 +33,7 @@ class Control:
     judged: float = 0.0  # everything up to here, on the endpoint's clock, was judged
     exposures: int = 0  # closed answers to clients in the store, as of the last round
     stopped: threading.Event = field(default_factory=threading.Event)
-    # MLflow being slow or away never holds up a decision: its aliases follow in a thread of their own.
-    _mirror: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="mirror"))
+    _mirror: subprocess.Popen[bytes] | None = None
 
     def run(self) -> None:
         """Go round until stopped. A round that fails is told and tried again; the lease then runs out by itself."""
@@ -50,7 +50,8 @@ class Control:
             except Exception:
                 log.exception("control.round_failed endpoint=%s", self.workspace.endpoint.name)
             self.stopped.wait(max(0.0, PERIOD[self.clock] - (time.monotonic() - started)))
-        self._mirror.shutdown(cancel_futures=True)
+        if self._mirror is not None:
+            self._mirror.wait()
 
     def round(self) -> None:
         """Ship, judge, publish, renew."""
@@ -60,10 +61,16 @@ class Control:
         if newest is not None:
             tick(self.workspace, now)
         if publish(self.workspace) or not self.judged:
-            self._mirror.submit(mirror, self.workspace)
+            self._mirror_aliases()
         publish_lease(self.workspace.run_dir, LEASE_SECONDS)
         self.exposures = self.workspace.store.answered(self.workspace.endpoint.name)
         self.judged = now
+
+    def _mirror_aliases(self) -> None:
+        """Let MLflow follow, in a process of its own: its being slow or away never holds up a decision."""
+        if self._mirror is None or self._mirror.poll() is not None:
+            command = [sys.executable, "-m", "rivals", "mirror", "-f", str(self.workspace.file)]
+            self._mirror = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 -- ourselves
 
 
 def ship(workspace: Workspace) -> int:
