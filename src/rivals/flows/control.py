@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import subprocess
 import sys
 import threading
@@ -37,12 +35,8 @@ class Control:
 
     def run(self) -> None:
         """Go round until stopped. A round that fails is told and tried again; the lease then runs out by itself."""
-        parent = os.getppid()
         while not self.stopped.is_set():
             started = time.monotonic()
-            if os.getppid() != parent:  # whoever started this is gone: end as if told to
-                os.kill(os.getpid(), signal.SIGTERM)
-                break
             try:
                 self.round()
             except Conflict as error:  # a person was quicker; the next round sees what they did
