@@ -77,8 +77,6 @@ class Load(threading.Thread):
                 if self._connection is not None:
                     self._connection.close()
                 self._connection = None
-                if self.stop.is_set():
-                    return 200, "", b""
                 time.sleep(0.01)
 
 
