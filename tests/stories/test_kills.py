@@ -148,6 +148,23 @@ def test_a_dead_control_process_gives_a_canary_nothing_within_35_seconds(
     print(f"the canary's last answer came {last - dead:.1f} s after the control process died; no prediction failed")
 
 
+def test_nothing_outlives_a_killed_supervisor(project: Path, serve: Callable[..., Server]) -> None:
+    server = serve(project, workers=2)
+    children = server.children()
+    assert len(children) == 3, children
+    server.process.kill()
+    server.process.wait()
+    wait_until(lambda: not any(map(alive, children)), 20, server.log)
+
+
+def alive(pid: int) -> bool:
+    """Whether it runs; one that ended and that nobody asked about does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
+    except OSError:
+        return False
+
+
 def to_canary(project: Path, server: Server) -> None:
     """Bring `logistic` to its canary step, by hand: this story is about the lease, not the evidence."""
     for number in range(20):

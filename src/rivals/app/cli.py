@@ -195,7 +195,6 @@ def serve(
         workers=workers,
         control_port=control_port,
         clock=clock.value,
-        settings=settings or (),
         say=Face(False, quiet).say,
     )
 
@@ -215,11 +214,11 @@ def control(
 
 
 @app.command(hidden=True)
-def mirror(file: File = PROJECT) -> None:
+def mirror(file: File = PROJECT, settings: Settings = None) -> None:
     """Point MLflow's aliases at the routing table's champion and challenger; the control plane calls it."""
     from rivals.flows.control import mirror as follow  # noqa: PLC0415
 
-    follow(_open(file, ()))
+    follow(_open(file, settings))
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -29,13 +30,23 @@ if TYPE_CHECKING:
 
     from rivals.flows.workspace import Workspace
 
+PARENT = 0.5  # seconds between two looks at who started this process
 STEERING = ("pause", "resume", "promote", "rollback")
 
 
 def run(workspace: Workspace, host: str, port: int, clock: str) -> None:
-    """Serve the control API and judge until SIGTERM."""
+    """Serve the control API and judge until SIGTERM, or until the process that started this one is gone."""
     application = make_app(workspace, clock)
-    uvicorn.run(application, host=host, port=port, log_level="warning", access_log=False)
+    server = uvicorn.Server(uvicorn.Config(application, host=host, port=port, log_level="warning", access_log=False))
+    threading.Thread(target=_orphaned, args=(server, os.getppid()), name="parent", daemon=True).start()
+    server.run()
+
+
+def _orphaned(server: uvicorn.Server, parent: int) -> None:
+    """End the server when the supervisor was killed: two control processes would judge one endpoint."""
+    while os.getppid() == parent:
+        time.sleep(PARENT)
+    server.should_exit = True
 
 
 def make_app(workspace: Workspace, clock: str) -> Starlette:

@@ -32,6 +32,7 @@ class Control:
     exposures: int = 0  # closed answers to clients in the store, as of the last round
     stopped: threading.Event = field(default_factory=threading.Event)
     _mirror: subprocess.Popen[bytes] | None = None
+    _behind: bool = True  # MLflow may not know the table in force
 
     def run(self) -> None:
         """Go round until stopped. A round that fails is told and tried again; the lease then runs out by itself."""
@@ -54,16 +55,17 @@ class Control:
         now = (newest or 0.0) if self.clock == "replay" else time.time()
         if newest is not None:
             tick(self.workspace, now)
-        if publish(self.workspace) or not self.judged:
-            self._mirror_aliases()
+        self._behind |= publish(self.workspace)
+        self._mirror_aliases()
         publish_lease(self.workspace.run_dir, LEASE_SECONDS)
         self.exposures = self.workspace.store.answered(self.workspace.endpoint.name)
         self.judged = now
 
     def _mirror_aliases(self) -> None:
         """Let MLflow follow, in a process of its own: its being slow or away never holds up a decision."""
-        if self._mirror is None or self._mirror.poll() is not None:
-            command = [sys.executable, "-m", "rivals", "mirror", "-f", str(self.workspace.file)]
+        if self._behind and (self._mirror is None or self._mirror.poll() is not None):
+            self._behind = False
+            command = [sys.executable, "-m", "rivals", "mirror", *self.workspace.command]
             self._mirror = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 -- ourselves
 
 

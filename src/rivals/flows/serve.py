@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal
 
 from rivals.bundles import read_manifest
@@ -30,7 +30,6 @@ def serve_project(
     workers: int,
     control_port: int,
     clock: Clock,
-    settings: Sequence[str],
     say: Callable[[str], None],
 ) -> None:
     """Serve until SIGTERM or SIGINT. What dies is started again; what is in flight is answered first."""
@@ -40,8 +39,7 @@ def serve_project(
     publish_endpoint(workspace.run_dir, endpoint_config(workspace, clock))
     publish(workspace)
     publish_lease(workspace.run_dir, 30.0)
-    overlay = [word for setting in settings for word in ("--set", setting)]
-    control = [sys.executable, "-m", "rivals", "control", "-f", str(workspace.file), *overlay]
+    control = [sys.executable, "-m", "rivals", "control", *workspace.command]
     control += ["--host", host, "--control-port", str(control_port), "--clock", clock]
     configs = [
         WorkerConfig(str(workspace.run_dir), str(workspace.blobs.folder), slot, host, port, clock)

@@ -29,6 +29,12 @@ class Workspace:
 
     spec: ProjectSpec
     file: Path
+    overlay: tuple[str, ...] = ()  # settings on top of the file
+
+    @property
+    def command(self) -> list[str]:
+        """How a process of its own opens the same project: the verb comes first."""
+        return ["-f", str(self.file), *(word for setting in self.overlay for word in ("--set", setting))]
 
     @cached_property
     def folder(self) -> Path:
@@ -101,7 +107,7 @@ class Workspace:
 def open_workspace(file: Path, overlay: Sequence[str] = ()) -> Workspace:
     """Read a project file and check that every plug-in it names is there. Raises ``SpecError`` and its kin."""
     file = file / "rivals.yaml" if file.is_dir() else file
-    workspace = Workspace(load(file, overlay), file.resolve())
+    workspace = Workspace(load(file, overlay), file.resolve(), tuple(overlay))
     for door, use in _plugins(workspace.spec):
         plugins.check(door, use.name)
     _importable(workspace.folder)
