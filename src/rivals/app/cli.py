@@ -7,18 +7,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
+from rivals.app.verb import Call, verb
 from rivals.errors import Refused, RivalsError
-
-if TYPE_CHECKING:
-    from rivals.flows.workspace import Workspace
 
 app = typer.Typer(
     help="Many model variants: built side by side, compared honestly, served and decided on evidence.",
@@ -38,35 +34,7 @@ class Clock(StrEnum):
     REPLAY = "replay"
 
 
-File = Annotated[Path, typer.Option("-f", "--file", help="The project file.")]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="key=value on top of the project file; repeatable.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, everything else on stderr.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors and the answer.")]
-PROJECT = Path("rivals.yaml")
-
 NOT_ENOUGH = 4  # exit code: not enough evidence to say
-
-
-@dataclass(frozen=True, slots=True)
-class Face:
-    """How one call speaks: JSON or text, and whether it tells what it does."""
-
-    json: bool
-    quiet: bool
-
-    def say(self, message: str) -> None:
-        """Progress, on stderr."""
-        if not self.quiet:
-            typer.echo(message, err=True)
-
-    def show(self, value: Any, text: str) -> None:
-        """The answer, on stdout."""
-        if self.json:
-            import msgspec  # noqa: PLC0415 -- only where JSON is asked for
-
-            typer.echo(msgspec.json.encode(value).decode())
-        else:
-            typer.echo(text)
 
 
 def main() -> None:
@@ -78,7 +46,7 @@ def main() -> None:
     except RivalsError as error:
         _end(str(error), 2)
     except ModuleNotFoundError as error:
-        from rivals.plugins import extra_for  # noqa: PLC0415 -- only where something is missing
+        from rivals.plugins import extra_for
 
         _end(f"This needs the package {error.name!r}, which is not installed: {extra_for(error.name)}.", 2)
     except KeyboardInterrupt:
@@ -94,215 +62,188 @@ def _end(message: str, code: int) -> None:
     sys.exit(code)
 
 
-def _open(file: Path, settings: Sequence[str] | None) -> Workspace:
-    from rivals.flows.workspace import open_workspace  # noqa: PLC0415 -- flows load when a verb is called
-
-    return open_workspace(file, settings or ())
-
-
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of the project file."""
-    import json  # noqa: PLC0415 -- only this verb needs it
+    import json
 
-    from rivals.spec.project import ProjectSpec  # noqa: PLC0415 -- only this verb needs it
+    from rivals.spec.project import ProjectSpec
 
     typer.echo(json.dumps(ProjectSpec.model_json_schema(by_alias=True), indent=2))
 
 
-@app.command()
-def plan(file: File = PROJECT, settings: Settings = None, as_json: Json = False, quiet: Quiet = False) -> None:
+@verb(app)
+def plan(call: Call) -> None:
     """Show what would be built, and what is built already."""
-    from rivals.flows.train import plan_project  # noqa: PLC0415
+    from rivals.flows.train import plan_project
 
-    waves = plan_project(_open(file, settings))
-    Face(as_json, quiet).show(waves, "\n".join(f"{name}: {why}" for name, why in waves.items()))
+    waves = plan_project(call.workspace)
+    call.show(waves, "\n".join(f"{name}: {why}" for name, why in waves.items()))
 
 
-@app.command()
+@verb(app)
 def train(
-    file: File = PROJECT,
+    call: Call,
     variant: Annotated[list[str] | None, typer.Option("--variant", help="Only this one; repeatable.")] = None,
-    settings: Settings = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Build what is missing: all variants side by side. Exit 1 if one failed; the others finish."""
-    from rivals.app.show import BuildDisplay, built_table  # noqa: PLC0415
-    from rivals.flows.train import train_project  # noqa: PLC0415
+    from rivals.app.show import BuildDisplay, built_table
+    from rivals.flows.train import train_project
 
-    face = Face(as_json, quiet)
-    with BuildDisplay(quiet=quiet) as display:
-        report = train_project(_open(file, settings), variant or (), display.update)
-    face.show(report, built_table(report))
+    with BuildDisplay(quiet=call.quiet) as display:
+        report = train_project(call.workspace, variant or (), display.update)
+    call.show(report, built_table(report))
     if report.failed:
         raise typer.Exit(1)
 
 
-@app.command()
+@verb(app)
 def compare(
-    file: File = PROJECT,
+    call: Call,
     metric: Annotated[
         str | None, typer.Option("--metric", help="The deciding metric; the first one if not said.")
     ] = None,
-    settings: Settings = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Rank the variants from the prediction bank: score, interval, tie group, verdict, cost."""
-    from rivals.app.show import leaderboard_table  # noqa: PLC0415
-    from rivals.flows.compare import compare_project  # noqa: PLC0415
+    from rivals.app.show import leaderboard_table
+    from rivals.flows.compare import compare_project
 
-    board = compare_project(_open(file, settings), metric)
-    Face(as_json, quiet).show(board, leaderboard_table(board))
+    board = compare_project(call.workspace, metric)
+    call.show(board, leaderboard_table(board))
 
 
-@app.command()
+@verb(app)
 def gate(
+    call: Call,
     variant: Annotated[str | None, typer.Argument(help="The candidate; the recommended one if not said.")] = None,
-    file: File = PROJECT,
-    settings: Settings = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Ask whether a variant may go live. Exit 1: no. Exit 4: not enough evidence to say."""
-    from rivals.flows.gate import gate_project  # noqa: PLC0415
+    from rivals.flows.gate import gate_project
 
-    report = gate_project(_open(file, settings), variant)
+    report = gate_project(call.workspace, variant)
     text = "\n".join(f"{v.judge}: {v.status.value}: {v.reason}" for v in report.verdicts)
-    Face(as_json, quiet).show(report, f"{text}\n{report.variant}: {report.status.value}".strip())
+    call.show(report, f"{text}\n{report.variant}: {report.status.value}".strip())
     _exit_by(report.status.value)
 
 
-@app.command()
+@verb(app)
 def serve(
-    file: File = PROJECT,
+    call: Call,
     host: Annotated[str, typer.Option(help="Loopback unless RIVALS_TOKEN is set.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The data plane.")] = 8080,
     workers: Annotated[int, typer.Option(min=1, max=64)] = 1,
     control_port: Annotated[int, typer.Option(min=0, max=65535, help="The control plane.")] = 8090,
     clock: Annotated[Clock, typer.Option(help="In a replay the rows bring their own time.")] = Clock.WALL,
-    settings: Settings = None,
-    quiet: Quiet = False,
 ) -> None:
     """Serve the endpoint: data plane, control API and the judge, until stopped."""
-    from rivals.flows.serve import serve_project  # noqa: PLC0415
+    from rivals.flows.serve import serve_project
 
     serve_project(
-        _open(file, settings),
+        call.workspace,
         host=host,
         port=port,
         workers=workers,
         control_port=control_port,
         clock=clock.value,
-        say=Face(False, quiet).say,
+        say=call.say,
     )
 
 
-@app.command(hidden=True)
+@verb(app, hidden=True)
 def control(
-    file: File = PROJECT,
+    call: Call,
     host: str = "127.0.0.1",
     control_port: int = 8090,
     clock: Clock = Clock.WALL,
-    settings: Settings = None,
 ) -> None:
     """The control plane alone; `rivals serve` starts it."""
-    from rivals.app.control import run  # noqa: PLC0415
+    from rivals.app.control import run
 
-    run(_open(file, settings), host, control_port, clock.value)
+    run(call.workspace, host, control_port, clock.value)
 
 
-@app.command(hidden=True)
-def mirror(file: File = PROJECT, settings: Settings = None) -> None:
+@verb(app, hidden=True)
+def mirror(call: Call) -> None:
     """Point MLflow's aliases at the routing table's champion and challenger; the control plane calls it."""
-    from rivals.flows.control import mirror as follow  # noqa: PLC0415
+    from rivals.flows.control import mirror as follow
 
-    follow(_open(file, settings))
+    follow(call.workspace)
 
 
-@app.command()
-def status(file: File = PROJECT, settings: Settings = None, as_json: Json = False, quiet: Quiet = False) -> None:
+@verb(app)
+def status(call: Call) -> None:
     """Show what runs: champion, weights, rollout, evidence, counts."""
-    from rivals.app.show import status_text  # noqa: PLC0415
-    from rivals.flows.status import status_of  # noqa: PLC0415
+    from rivals.app.show import status_text
+    from rivals.flows.status import status_of
 
-    now = status_of(_open(file, settings))
-    Face(as_json, quiet).show(now, status_text(now))
+    now = status_of(call.workspace)
+    call.show(now, status_text(now))
 
 
-@app.command()
-def history(file: File = PROJECT, settings: Settings = None, as_json: Json = False, quiet: Quiet = False) -> None:
+@verb(app)
+def history(call: Call) -> None:
     """Show what was decided, and on what evidence."""
-    from rivals.app.show import history_text  # noqa: PLC0415
-    from rivals.flows.status import history_of  # noqa: PLC0415
+    from rivals.app.show import history_text
+    from rivals.flows.status import history_of
 
-    entries = history_of(_open(file, settings))
-    Face(as_json, quiet).show(entries, history_text(entries))
+    entries = history_of(call.workspace)
+    call.show(entries, history_text(entries))
 
 
-@app.command()
+@verb(app)
 def explain(
+    call: Call,
     request_id: Annotated[str, typer.Argument(help="A request's id, or an exposure's: <request id>/<row>.")],
-    file: File = PROJECT,
-    settings: Settings = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Say why a request went where it went."""
-    from rivals.app.show import explain_text  # noqa: PLC0415
-    from rivals.flows.status import explain_request  # noqa: PLC0415
+    from rivals.app.show import explain_text
+    from rivals.flows.status import explain_request
 
-    why = explain_request(_open(file, settings), request_id)
-    Face(as_json, quiet).show(why, explain_text(why))
+    why = explain_request(call.workspace, request_id)
+    call.show(why, explain_text(why))
 
 
-@app.command()
+@verb(app)
 def feedback(
+    call: Call,
     path: Annotated[Path, typer.Argument(help="JSON lines, CSV or Parquet with the columns id and label or reward.")],
-    file: File = PROJECT,
-    settings: Settings = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Take labels and rewards in bulk, by exposure id."""
-    from rivals.flows.feedback import take_feedback  # noqa: PLC0415
+    from rivals.flows.feedback import take_feedback
 
-    taken = take_feedback(_open(file, settings), path)
-    Face(as_json, quiet).show(taken, f"{taken['read']} read, {taken['new']} new.")
+    taken = take_feedback(call.workspace, path)
+    call.show(taken, f"{taken['read']} read, {taken['new']} new.")
 
 
-@app.command()
-def verify(file: File = PROJECT, settings: Settings = None, as_json: Json = False, quiet: Quiet = False) -> None:
+@verb(app)
+def verify(call: Call) -> None:
     """Check the ledger's chain from the first verdict to the last. Exit 1 names the first broken entry."""
-    from rivals.flows.status import verify_ledger  # noqa: PLC0415
+    from rivals.flows.status import verify_ledger
 
-    found = verify_ledger(_open(file, settings))
-    Face(as_json, quiet).show(found, f"{found['entries']} entries, the chain holds; its head is {found['head']}.")
+    found = verify_ledger(call.workspace)
+    call.show(found, f"{found['entries']} entries, the chain holds; its head is {found['head']}.")
 
 
-@rollout_app.command("start")
-def rollout_start(
-    variant: str, file: File = PROJECT, settings: Settings = None, as_json: Json = False, quiet: Quiet = False
-) -> None:
+@verb(rollout_app, "start")
+def rollout_start(call: Call, variant: str) -> None:
     """Start a challenger in the shadow. Exit 1 if a decision is expected past the deadline."""
-    from rivals.flows.rollout import start_rollout  # noqa: PLC0415
+    from rivals.flows.rollout import start_rollout
 
-    started = start_rollout(_open(file, settings), variant)
-    Face(as_json, quiet).show(started, started.sentence)
+    started = start_rollout(call.workspace, variant)
+    call.show(started, started.sentence)
     if started.too_long:
         raise typer.Exit(1)
 
 
 def _steer(name: str, doc: str) -> None:
-    def command(file: File = PROJECT, settings: Settings = None, as_json: Json = False, quiet: Quiet = False) -> None:
-        from rivals.flows.rollout import steer  # noqa: PLC0415
+    def command(call: Call) -> None:
+        from rivals.flows.rollout import steer
 
-        now = steer(_open(file, settings), name)
-        Face(as_json, quiet).show(now, f"{now.challenger.variant}: {now.phase.value} {now.reason}".rstrip())
+        now = steer(call.workspace, name)
+        call.show(now, f"{now.challenger.variant}: {now.phase.value} {now.reason}".rstrip())
 
     command.__doc__ = doc
-    rollout_app.command(name)(command)
+    verb(rollout_app, name)(command)
 
 
 _steer("pause", "Give all live traffic to the champion for now; shadowing and judging rest.")
@@ -311,20 +252,16 @@ _steer("promote", "Make the challenger the champion now, on your word; the ledge
 _steer("rollback", "Give all traffic back to the champion; of a promoted challenger, to the one before it.")
 
 
-@rollout_app.command("watch")
+@verb(rollout_app, "watch")
 def rollout_watch(
-    file: File = PROJECT,
+    call: Call,
     seconds: Annotated[float, typer.Option(help="Give up after so long; exit 4.")] = 3600.0,
-    settings: Settings = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Wait for the rollout's end. Exit 0 promoted, 1 rolled back, 4 held or still running."""
-    from rivals.flows.rollout import watch  # noqa: PLC0415
+    from rivals.flows.rollout import watch
 
-    face = Face(as_json, quiet)
-    end = watch(_open(file, settings), seconds, face.say)
-    face.show(end, f"{end.challenger.variant}: {end.phase.value} {end.reason}".rstrip())
+    end = watch(call.workspace, seconds, call.say)
+    call.show(end, f"{end.challenger.variant}: {end.phase.value} {end.reason}".rstrip())
     _exit_by({"promoted": "pass", "rolled_back": "fail"}.get(end.phase.value, "inconclusive"))
 
 

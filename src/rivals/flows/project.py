@@ -33,48 +33,48 @@ class Project:
 
     def train(self, variants: Sequence[str] = ()) -> BuildReport:
         """Build what is missing, all variants side by side."""
-        from rivals.flows.train import train_project  # noqa: PLC0415 -- a verb loads its flow when it is called
+        from rivals.flows.train import train_project
 
         return train_project(self.workspace, variants)
 
     def compare(self, metric: str | None = None) -> Leaderboard:
         """Rank the variants from the prediction bank."""
-        from rivals.flows.compare import compare_project  # noqa: PLC0415
+        from rivals.flows.compare import compare_project
 
         return compare_project(self.workspace, metric)
 
     def gate(self, variant: str | None = None) -> GateReport:
         """Ask whether a variant may go live."""
-        from rivals.flows.gate import gate_project  # noqa: PLC0415
+        from rivals.flows.gate import gate_project
 
         return gate_project(self.workspace, variant)
 
     def start_rollout(self, variant: str) -> Started:
         """Start a challenger in the shadow."""
-        from rivals.flows.rollout import start_rollout  # noqa: PLC0415
+        from rivals.flows.rollout import start_rollout
 
         return start_rollout(self.workspace, variant)
 
     def steer(self, command: str) -> Rollout:
         """Pause, resume, promote or rollback the running rollout."""
-        from rivals.flows.rollout import steer  # noqa: PLC0415
+        from rivals.flows.rollout import steer
 
         return steer(self.workspace, command)
 
     def status(self) -> dict[str, Any]:
         """What runs: champion, weights, rollout, evidence, counts."""
-        from rivals.flows.status import status_of  # noqa: PLC0415
+        from rivals.flows.status import status_of
 
         return status_of(self.workspace)
 
     def history(self) -> list[dict[str, Any]]:
         """What was decided, and on what evidence."""
-        from rivals.flows.status import history_of  # noqa: PLC0415
+        from rivals.flows.status import history_of
 
         return history_of(self.workspace)
 
     def explain(self, request_id: str) -> dict[str, Any]:
         """Why a request went where it went."""
-        from rivals.flows.status import explain_request  # noqa: PLC0415
+        from rivals.flows.status import explain_request
 
         return explain_request(self.workspace, request_id)
