@@ -135,7 +135,8 @@ def test_every_build_is_a_version_of_one_model_and_an_alias_belongs_to_one(made:
     assert [made.versions[name].number for name in ("one", "two", "both")] == [1, 2, 3]
     assert made.tracker.aliases() == {"champion": 1, "challenger": 3}
     version = MlflowClient(made.uri, made.uri).get_model_version("flights", "2")
-    assert version.tags == {"rivals.variant": "two", "rivals.digest": made.trained["two"].digest}
+    two = made.trained["two"]
+    assert version.tags == {"rivals.variant": "two", "rivals.digest": two.digest, "rivals.wish": two.wish}
     assert version.run_id == made.versions["two"].run_id
 
 

@@ -43,6 +43,7 @@ from rivals.errors import BuildError
 from rivals.protocols import Opener, Predictor
 from rivals.values import Column, Columns, Signature, Use
 
+DRAFT = ".draft-"  # bundles being written
 PARITY_ROWS = 2_000
 PROBE_ROWS = 32
 CATEGORIES = 1_000  # of a text input that are listed in the manifest
@@ -234,7 +235,7 @@ def _save(file: Path, pipeline: Any, manifest: BundleManifest) -> list[str]:
 @contextmanager
 def _draft(into: Path) -> Iterator[Path]:
     into.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".draft-", dir=into))
+    folder = Path(tempfile.mkdtemp(prefix=DRAFT, dir=into))
     try:
         yield folder
     finally:

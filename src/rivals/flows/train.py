@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import tempfile
 import time
@@ -15,12 +17,13 @@ from typing import Any
 import msgspec
 
 from rivals import plugins
-from rivals.build import bank
-from rivals.build.bundle import Bundle, write, write_ensemble
+from rivals.build import bank, receipt
+from rivals.build.bundle import DRAFT, Bundle, write, write_ensemble
 from rivals.build.evaluate import measure, scores
 from rivals.build.folds import split
 from rivals.build.pipeline import StepsJob, keep, kept, share
 from rivals.build.plan import Plan, causes, plan
+from rivals.build.receipt import Made
 from rivals.build.rows import digest, fingerprints, narrowed, prepare
 from rivals.build.train import READY, Fitted, Job, pipeline, train
 from rivals.ensemble.family import Ensemble
@@ -32,6 +35,8 @@ from rivals.registry.lineage import Lineage, lineage
 from rivals.serve.runtimes import predictor
 from rivals.spec.project import VariantSpec
 from rivals.values import Trained, Use, Version
+
+SCRATCH = "build-"  # folders of builds under way
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +71,6 @@ class Order:
     combiner: Use | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A built variant, small enough to travel."""
-
-    fitted: Fitted
-    bundle: Bundle
-
-
 def plan_project(workspace: Workspace) -> dict[str, str]:
     """Every variant and whether it would be built; reads the data, builds nothing."""
     found, _ = _planned(workspace, ())
@@ -93,21 +90,25 @@ def why_project(workspace: Workspace, variant: str) -> list[str]:
 def train_project(
     workspace: Workspace, only: Sequence[str] = (), tell: Callable[[BuildEvent], None] = lambda _: None
 ) -> BuildReport:
-    """Build what is missing and register it. A variant that fails is reported; the others finish."""
+    """Build what is missing and register it. A variant that fails is reported; the others finish.
+
+    One build of a project at a time: a second one waits, and finds what the first has built.
+    """
     started = time.monotonic()
     for metric in workspace.spec.measures:
         measure(metric, workspace.spec.data.task)  # refused here, not after an hour of fitting
-    found, data = _planned(workspace, only)
-    for name in found.kept:
-        tell(BuildEvent(name, "kept"))
     failed: dict[str, str] = {}
     notes: list[str] = []
-    if found.waves:
-        with _scratch(workspace) as work, _backend(workspace) as backend:
-            build = _Build(workspace, found, data, work, backend, tell, failed, notes)
-            build.prepare()
-            for wave in found.waves:
-                build.wave(wave)
+    with _alone(workspace, notes):
+        found, data = _planned(workspace, only)
+        for name in found.kept:
+            tell(BuildEvent(name, "kept"))
+        if found.waves:
+            with _scratch(workspace) as work, _backend(workspace) as backend:
+                build = _Build(workspace, found, data, work, backend, tell, failed, notes)
+                build.prepare()
+                for wave in found.waves:
+                    build.wave(wave)
     trained = [
         one for one in workspace.store.trained_all() if one.variant in found.wishes and one.variant not in failed
     ]
@@ -134,7 +135,9 @@ def build_one(order: Order) -> Made:
         )
     else:
         made = write(order.bundles, pipeline(fitted), fitted.signature, inputs, runtime=predictor, **facts)
-    return Made(fitted, made)
+    built = Made(fitted, made)
+    receipt.keep(built)
+    return built
 
 
 def combine(order: Order) -> Fitted:
@@ -199,6 +202,10 @@ class _Build:
         """Build a wave, side by side; register each variant as it comes."""
         running: dict[Future[Made], str] = {}
         for name in names:
+            # Built by a process whose coordinator did not live to hear of it.
+            if earlier := receipt.kept(self.workspace.state / "bank" / self.plan.wishes[name]):
+                self._register(name, earlier)
+                continue
             try:
                 order = self._order(self.workspace.spec.variant(name))
             except RivalsError as error:
@@ -319,11 +326,29 @@ def _model(workspace: Workspace, model: str) -> str:
 
 
 @contextmanager
+def _alone(workspace: Workspace, notes: list[str]) -> Iterator[None]:
+    """Hold the project's build lock, which the system takes from whoever dies; clear up after who did."""
+    lock = os.open(workspace.state / "build.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            notes.append("another build of this project was under way; this one waited for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        for leftover in (*workspace.state.glob(f"work/{SCRATCH}*"), *workspace.blobs.folder.glob(f"{DRAFT}*")):
+            shutil.rmtree(leftover, ignore_errors=True)
+        receipt.tidy(workspace.state / "bank")
+        yield
+    finally:
+        os.close(lock)
+
+
+@contextmanager
 def _scratch(workspace: Workspace) -> Iterator[Path]:
     """A folder for what the processes of this build hand to one another; gone at its end."""
     parent = workspace.state / "work"
     parent.mkdir(mode=0o700, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=parent))
+    folder = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=parent))
     try:
         yield folder
     finally:

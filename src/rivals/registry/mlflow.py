@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import sqlite3
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -84,6 +85,8 @@ class Tracker:
         """
         with self._asking("cannot record " + trained.variant):
             client = self._client
+            if (known := self._known(trained)) is not None:
+                return known
             about = _tags(trained, lineage) | dict(tags or {})
             run = client.create_run(self._experiment, run_name=trained.variant, tags=about).info.run_id
             try:
@@ -123,6 +126,17 @@ class Tracker:
 
     # -- one run --------------------------------------------------------------------------------------------
 
+    def _known(self, trained: Trained) -> Version | None:
+        """The version of exactly this build, where whoever recorded it did not live to tell; its torn runs end."""
+        where = f"name = '{self.project}' and tag.`rivals.wish` = '{trained.wish}'"
+        for one in self._client.search_model_versions(where):
+            if one.tags.get("rivals.digest") == trained.digest:
+                return Version(trained.variant, trained.digest, one.run_id, int(one.version))
+        torn = f"tags.`rivals.wish` = '{trained.wish}' and attributes.status = 'RUNNING'"
+        for run in self._client.search_runs([self._experiment], torn):
+            self._client.set_terminated(run.info.run_id, "FAILED")
+        return None
+
     def _describe(
         self, run: str, trained: Trained, params: Mapping[str, Any], metrics: Mapping[str, float], data: Data
     ) -> None:
@@ -155,7 +169,7 @@ class Tracker:
         if not self._client.search_registered_models(f"name = '{self.project}'"):
             with suppress(MlflowException):  # somebody else made it meanwhile, or the next call says what is wrong
                 self._client.create_registered_model(self.project)
-        about = {"rivals.variant": trained.variant, "rivals.digest": trained.digest}
+        about = {"rivals.variant": trained.variant, "rivals.digest": trained.digest, "rivals.wish": trained.wish}
         made = self._client.create_model_version(
             self.project, f"runs:/{run}/{MODEL}", run, tags=about, description=trained.variant
         )
@@ -168,6 +182,8 @@ class Tracker:
         logging.getLogger("alembic").setLevel(logging.WARNING)  # a new database tells of every migration
         if self.uri.startswith("sqlite:") and (path := make_url(self.uri).database):
             Path(path).parent.mkdir(parents=True, exist_ok=True)
+            if not Path(path).exists():
+                _make(Path(path))
             with closing(sqlite3.connect(path)) as connection:
                 connection.execute("PRAGMA journal_mode=WAL")  # it is kept in the file: several may write at once
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
@@ -190,6 +206,17 @@ class Tracker:
             raise RivalsError(
                 f"MLflow {what}: {reason[:300].rstrip('.')}. What was built is kept; try again."
             ) from error
+
+
+def _make(path: Path) -> None:
+    """Make MLflow's database elsewhere and give it its name when it is whole: its migrations cannot be continued."""
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".mlflow-") as folder:
+        fresh = Path(folder) / path.name
+        MlflowClient(tracking_uri=f"sqlite:///{fresh}").search_experiments(max_results=1)
+        with closing(sqlite3.connect(fresh)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with suppress(FileExistsError):  # somebody else was quicker
+            path.hardlink_to(fresh)
 
 
 def _tags(trained: Trained, lineage: Lineage) -> dict[str, str]:
