@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from rivals.errors import Conflict, RivalsError
 from rivals.flows.rollout import tick
 from rivals.flows.workspace import Workspace
-from rivals.serve import journal
+from rivals.serve import entries
 from rivals.serve.reconcile import publish_lease, publish_table, read_table
 
 log = logging.getLogger("rivals.control")
@@ -72,11 +72,11 @@ class Control:
 def ship(workspace: Workspace) -> int:
     """Move what the workers wrote down into the store, each batch once; returns how many entries."""
     store, run_dir, shipped = workspace.store, workspace.run_dir, 0
-    while batches := journal.read(run_dir, store.cursors(), BATCH):
+    while batches := entries.read(run_dir, store.cursors(), BATCH):
         for batch in batches:
             store.ship(batch.file, batch.seq, batch.opens, batch.closes, batch.feedback)
             shipped += len(batch.opens) + len(batch.closes) + len(batch.feedback)
-    journal.forget(run_dir, store.cursors())
+    entries.forget(run_dir, store.cursors())
     return shipped
 
 

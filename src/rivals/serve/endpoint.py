@@ -16,7 +16,7 @@ from random import Random
 from typing import Protocol
 
 from rivals.errors import Overloaded, RequestError
-from rivals.serve.journal import Closed, Opened
+from rivals.serve.entries import Closed, Opened
 from rivals.serve.question import Done, Question, Serving, Shadows, ask, stand_in
 from rivals.values import Answer, Outcome, Request, RoutingTable
 
