@@ -30,6 +30,7 @@ from rivals.serve.metrics import Counters, EndpointTally
 from rivals.serve.question import Serving
 from rivals.serve.reconcile import EndpointConfig, Reconciler, read_endpoint
 from rivals.serve.routes import Clock, Routes
+from rivals.serve.tokens import Tokens, read_key
 
 log = logging.getLogger("rivals.server")
 
@@ -130,6 +131,7 @@ class _Worker:
             counters=run_dir / "metrics",
             post=post,
             token=token,
+            tokens=Tokens(read_key(run_dir), promised.keep) if promised.signed else None,
         )
         self._http = Http(self._routes.handle, promised.max_body_bytes, _descriptors() - FILES)
 
