@@ -26,9 +26,12 @@ ABOUT = ("id", "unit", "from", "to", "time")
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What feedback an endpoint takes: its labels (none: numbers), the range of a rating, and whose time counts."""
+    """What feedback an endpoint takes: the range of a rating, whose time counts, and labels as its own are.
 
-    labels: tuple[Any, ...] = ()
+    No labels: they are numbers. None: nobody knows yet.
+    """
+
+    labels: tuple[Any, ...] | None = ()
     rating: tuple[float, float] | None = None
     own_time: bool = False  # a "time" in the body goes before the time of receipt
 
@@ -116,9 +119,11 @@ def _reward(where: str, body: Mapping[str, Any], terms: Terms) -> float | None:
     return (float(rating) - low) / (high - low)
 
 
-def _check(where: str, label: Any, labels: Sequence[Any]) -> None:
+def _check(where: str, label: Any, labels: Sequence[Any] | None) -> None:
     """A label is a text or a number, as the endpoint's labels are; a class nobody has seen yet may come."""
-    texts = {isinstance(one, str) for one in labels} or {False}  # regression: numbers
+    texts = (
+        {True, False} if labels is None else {isinstance(one, str) for one in labels} or {False}
+    )  # regression: numbers
     if isinstance(label, str):
         if texts == {False}:
             raise RequestError(f"{where}: the label is a text, where this endpoint's labels are numbers.")
