@@ -219,6 +219,15 @@ def feedback(
 
 
 @verb(app)
+def forget(call: Call, unit: Annotated[str, typer.Argument(help="As requests named it.")]) -> None:
+    """Erase what is known of a unit: exposures, inputs, feedback. The ledger stays whole, and says that it was done."""
+    from rivals.flows.forget import forget_unit
+
+    done = forget_unit(call.workspace, unit)
+    call.show(done, f"{done['erased']} exposures erased.")
+
+
+@verb(app)
 def verify(call: Call) -> None:
     """Check the ledger's chain from the first verdict to the last. Exit 1 names the first broken entry."""
     from rivals.flows.status import verify_ledger

@@ -23,6 +23,7 @@ import msgspec
 import uvloop
 
 from rivals.errors import RivalsError
+from rivals.serve.capture import Capture
 from rivals.serve.endpoint import Endpoint
 from rivals.serve.http import Http
 from rivals.serve.journal import FeedbackLog, Journal
@@ -120,7 +121,8 @@ class _Worker:
         self._feedback = FeedbackLog(run_dir, config.slot)
         post = loop.call_soon_threadsafe
         rng = Random()  # noqa: S311 -- who is paired with a shadow is no secret
-        self._endpoint = Endpoint(serving, self._journal, tally, loop.call_soon, post, rng)
+        capture = Capture(promised.capture, promised.redact) if promised.capture else None
+        self._endpoint = Endpoint(serving, self._journal, tally, loop.call_soon, post, rng, capture)
         self._routes = Routes(
             promised,
             self._endpoint,
