@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from rivals.errors import RequestError
-from rivals.serve.tokens import Tokens
+from rivals.serve import entries
+from rivals.serve.tokens import HEADER, Tokens
 from rivals.serve.wires.feedback import Terms, feedback
 from rivals.values import Feedback
+from tests.serve.stage import table
 
 NUMBERS, TEXTS, REGRESSION = Terms((0, 1), (1.0, 5.0)), Terms(("a", "b")), Terms()
 WINDOW = {"unit": "u1", "from": 4, "to": 5.5, "reward": 3.2}
@@ -122,3 +124,33 @@ def test_signed_feedback_needs_the_token_of_its_request_in_the_body_or_the_heade
     with pytest.raises(RequestError, match="rivals feedback FILE") as whole:
         read(WINDOW | {"token": token}, NUMBERS, tokens)
     assert [error.value.status for error in (missing, strange, whole)] == [401, 403, 403]
+
+
+def test_an_endpoint_that_is_signed_takes_feedback_from_those_it_answered(stage: Any) -> None:
+    made = stage(signed=True, keep=60.0)
+    made.publish(table({"weak": (made.weak, 1.0)}))
+    made.start((0, 1))
+    tokens = {name: made.infer(X_Request_Id=name)[1]["x-rivals-feedback-token"] for name in ("r", "s")}
+    sent = [
+        ({"id": "r/0", "label": 1}, tokens["r"]),
+        ({"id": "r/0", "label": 0}, ""),
+        ({"id": "r/0", "label": 0}, tokens["s"]),
+    ]
+    answers = [
+        made.ask("POST", "/v2/feedback", body, **({HEADER: token} if token else {}))[0]
+        for body, token in sent * 3  # both workers know the key
+    ]
+    assert answers == [200, 401, 403] * 3
+    kept = [one for batch in entries.read(made.run_dir, {}, 10**6) for one in batch.feedback]
+    assert {(one.id, one.label) for one in kept} == {("r/0", 1)}
+    assert (made.run_dir / "feedback.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_endpoint_that_is_not_signed_sends_no_token(stage: Any) -> None:
+    made = stage()
+    made.publish(table({"weak": (made.weak, 1.0)}))
+    made.start()
+    assert HEADER.lower() not in made.infer()[1]
+    assert made.ask("POST", "/v2/feedback", WINDOW)[0] == 200
+    kept = [one for batch in entries.read(made.run_dir, {}, 10**6) for one in batch.feedback]
+    assert [(one.unit, one.start, one.end, one.reward) for one in kept] == [("u1", 4.0, 5.5, 3.2)]
