@@ -200,12 +200,30 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """What became of an exposure: a label or a reward, by the exposure's id."""
+    """What became of an exposure: a label or a reward, by the exposure's id.
+
+    With a ``unit`` instead of an id: of every exposure of that unit in the time [start, end).
+    """
 
     id: str
     label: Any = None
     reward: float | None = None
     time: float = 0.0  # when it was received, on the endpoint's clock
+    unit: str = ""
+    start: float = 0.0
+    end: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rewarded:
+    """An answer to a client that got a reward, and how it came to that variant."""
+
+    id: str
+    unit: str
+    variant: str
+    time: float
+    propensity: Mapping[str, float]
+    reward: float
 
 
 @dataclass(frozen=True, slots=True)

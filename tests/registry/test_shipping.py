@@ -78,38 +78,6 @@ def test_a_cursor_passes_over_no_late_close(store: Store) -> None:
     assert store.exposures_since("e", seq, 9, ["new"]) == store.exposures_since("f", 0, 9, ["old"]) == []
 
 
-@pytest.mark.parametrize("label", [1, 0.5, "late", "", True, None, [1, 2]])
-def test_the_first_feedback_wins_and_a_contradiction_is_counted(store: Store, label: Any) -> None:
-    first = Feedback("a/0", label, reward=2.0, time=5.0)
-    assert store.take([first, first]) == 1
-    assert store.take([first, Feedback("a/0", label, time=6.0), Feedback("a/0", reward=2.0)]) == 0
-    assert store.feedback_counts() == {"kept": 1, "unknown": 1, "contradicting": 0}
-    assert store.take([Feedback("a/0", reward=3.0), Feedback("a/0", label, reward=3.0)]) == 0
-    assert store.feedback_counts()["contradicting"] == 2
-    assert store.label("a/0") == label
-
-
-def test_a_label_joins_a_reward_that_came_before_it(store: Store) -> None:
-    assert store.take([Feedback("a/0", reward=2.0)]) == 1
-    assert store.take([Feedback("a/0", 1), Feedback("a/0", 0)]) == 1
-    assert store.label("a/0") == 1
-    assert store.feedback_counts() == {"kept": 1, "unknown": 1, "contradicting": 1}
-
-
-def test_one_and_one_point_zero_are_the_same_label(store: Store) -> None:
-    store.take([Feedback("a/0", 1)])
-    store.take([Feedback("a/0", 1.0)])
-    assert store.feedback_counts()["contradicting"] == 0
-
-
-def test_feedback_nobody_knows_is_kept_until_its_exposure_comes(store: Store) -> None:
-    store.ship("f", 1, [], [], [Feedback("a/0", 1)])
-    assert store.feedback_counts()["unknown"] == 1
-    store.ship("j", 1, [an_exposure("a/0")], [a_close("a/0")], [])
-    assert store.feedback_counts() == {"kept": 1, "unknown": 0, "contradicting": 0}
-    assert store.labelled("e", "old")[1].tolist() == [1]
-
-
 # -- any journal, cut anywhere ------------------------------------------------------------------------------
 
 Entry = tuple[str, str, str]  # open or close, id, variant

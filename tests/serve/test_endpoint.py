@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from rivals.errors import Overloaded, RequestError
 from rivals.serve.endpoint import PENDING, SHADOWS, Endpoint
+from rivals.serve.entries import Closed, Opened
 from rivals.serve.inputs import Inputs
-from rivals.serve.journal import Closed, Opened
 from rivals.serve.policies.split import Split
 from rivals.serve.question import Serving
 from rivals.statistics.assignment import slots

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rivals.errors import RequestError
-from rivals.serve.journal import Closed, FeedbackLog, Journal, Opened, bury, folder, forget, read
+from rivals.serve.entries import Closed, Opened, folder, forget, read
+from rivals.serve.journal import FeedbackLog, Journal, bury
 from rivals.values import Exposure, Feedback, Outcome
 
 
@@ -128,7 +129,8 @@ CRASH = """
 import os
 import sys
 from pathlib import Path
-from rivals.serve.journal import FeedbackLog, Journal, Opened
+from rivals.serve.entries import Opened
+from rivals.serve.journal import FeedbackLog, Journal
 from rivals.values import Feedback
 run_dir = Path(sys.argv[1])
 journal, feedback = Journal(run_dir, 0, "toy"), FeedbackLog(run_dir, 0)

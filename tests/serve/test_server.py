@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import tritonclient.http as triton
 
-from rivals.serve import journal
+from rivals.serve import entries
 from rivals.serve.reconcile import publish_lease, publish_table
 from rivals.serve.runtimes import open_bundle
 from rivals.serve.server import WorkerConfig
@@ -63,7 +63,7 @@ def test_a_unit_meets_one_variant_in_every_worker_and_after_a_restart(stage: Mak
     made.stop()
     made.start([0])
     assert met() == first
-    asked = {batch.file[0] for batch in journal.read(made.run_dir, {}, 10**6)}
+    asked = {batch.file[0] for batch in entries.read(made.run_dir, {}, 10**6)}
     assert asked == {"0", "1"}
 
 
@@ -146,7 +146,7 @@ def test_an_expired_lease_gives_the_champion_alone_and_a_new_one_the_split(stage
     time.sleep(0.7)
     replies = [made.infer() for _ in range(12)]
     assert {(status, headers["x-rivals-variant"]) for status, headers, _ in replies} == {(200, "weak")}
-    opens = [exposure for batch in journal.read(made.run_dir, {}, 10**6) for exposure in batch.opens]
+    opens = [exposure for batch in entries.read(made.run_dir, {}, 10**6) for exposure in batch.opens]
     assert opens[0].propensity == opens[-1].propensity == {"weak": 1.0}
     assert {"weak": 0.5, "strong": 0.5} in [one.propensity for one in opens]
 
@@ -210,7 +210,7 @@ def test_kill_9_loses_no_acknowledged_feedback_and_leaves_nothing_open(stage: Ma
     for client in clients:
         client.join()
     made.stop()
-    batches = journal.read(made.run_dir, {}, 10**6)
+    batches = entries.read(made.run_dir, {}, 10**6)
     kept = Counter(one.id for batch in batches for one in batch.feedback)
     acknowledged = [name for client in clients for name in client.acknowledged]
     assert set(acknowledged) <= set(kept)
@@ -232,7 +232,7 @@ def test_a_worker_that_is_stopped_answers_what_it_has(stage: Make) -> None:
         assert made.workers[0].wait(10) == 0
     assert {status for status, _, _ in load.replies} == {200}
     assert "worker.stopped slot=0 left=0" in made.log.read_text()
-    batches = journal.read(made.run_dir, {}, 10**6)
+    batches = entries.read(made.run_dir, {}, 10**6)
     assert sum(len(batch.opens) for batch in batches) == sum(len(batch.closes) for batch in batches)
 
 
@@ -391,7 +391,7 @@ def test_whatever_is_sent_the_answer_is_a_sentence_and_nothing_is_recorded(one: 
         assert reply["error"].endswith((".", "?"))
         assert "Traceback" not in reply["error"]
         assert status != 405 or told["allow"]
-    batches = journal.read(one.run_dir, {}, 10**6)
+    batches = entries.read(one.run_dir, {}, 10**6)
     assert [batch for batch in batches if batch.opens or batch.feedback] == []
     assert "failed" not in one.log.read_text()
 
@@ -426,7 +426,7 @@ def test_rows_and_ids_are_on_record_as_the_client_knows_them(one: Stage) -> None
     assert headers["x-request-id"] == reply["id"] == "in the body"
     _, headers, _ = one.infer()
     assert re.fullmatch("[0-9a-f]{32}", headers["x-request-id"])
-    batches = journal.read(one.run_dir, {}, 10**6)
+    batches = entries.read(one.run_dir, {}, 10**6)
     assert [exposure.id for batch in batches for exposure in batch.opens][:3] == [
         "mine é/0",
         "mine é/1",
@@ -480,7 +480,7 @@ def test_a_replays_clock_is_the_newest_row(stage: Make) -> None:
     for when in (100.0, 300.0, 200.0):
         assert made.infer({**ROW, "t": when})[0] == 200
     made.ask("POST", "/v2/feedback", [{"id": "x/0", "label": 1}, {"id": "y/0", "label": 1, "time": 250}])
-    batches = journal.read(made.run_dir, {}, 10**6)
+    batches = entries.read(made.run_dir, {}, 10**6)
     assert [one.time for batch in batches for one in batch.opens] == [100.0, 300.0, 300.0]
     assert [one for batch in batches for one in batch.feedback] == [
         Feedback("x/0", 1, None, 300.0),

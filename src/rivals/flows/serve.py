@@ -16,6 +16,7 @@ from rivals.flows.workspace import Workspace
 from rivals.registry.ledger import Ledger
 from rivals.serve.reconcile import EndpointConfig, publish_endpoint, publish_lease
 from rivals.serve.supervisor import Supervisor, WorkerConfig
+from rivals.spec.project import CaptureSpec
 from rivals.statistics.assignment import slots
 from rivals.values import Arm, Column, RoutingTable
 
@@ -101,4 +102,9 @@ def endpoint_config(workspace: Workspace, clock: Clock) -> EndpointConfig:
         id=data.id,
         columns=tuple(columns.values()),
         clock=clock,
+        signed=endpoint.feedback.signed,
+        rating=endpoint.feedback.rating,
+        keep=(endpoint.capture or CaptureSpec()).keep,
+        capture=(endpoint.capture or CaptureSpec()).features,
+        redact=(endpoint.capture or CaptureSpec()).redact,
     )

@@ -1,17 +1,20 @@
-"""What answers turned out to mean: paired losses over blocks of time whose labels have come. Pure."""
+"""What answers turned out to mean: paired losses over blocks of time whose labels have come, rewards by unit. Pure.
+
+Sums are exact before they are rounded once (``math.fsum``), so no figure depends on the order of its rows.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rivals.statistics.losses import BINARY, brier, log_loss, squared
-from rivals.values import Pair
+from rivals.values import Pair, Rewarded
 
 Floats = NDArray[np.float64]
 Metric = Literal["brier", "log_loss", "squared"]
@@ -56,7 +59,26 @@ def difference(
     challenger = np.array([pair.challenger for pair, _ in known], np.float64)
     each = LOSSES[metric](target, challenger, bound) - LOSSES[metric](target, champion, bound)
     each = each[np.isfinite(each)]
-    return Difference(float(each.mean()), len(each)) if len(each) >= max(1, min_pairs) else None
+    return Difference(math.fsum(each) / len(each), len(each)) if len(each) >= max(1, min_pairs) else None
+
+
+def by_unit(rewards: Iterable[Rewarded]) -> list[Rewarded]:
+    """One row for each unit, for the unit is what was randomised (trap 1): the mean of its rewards.
+
+    It counts for the variant of its first answer, as it was assigned then; units come in the order of those.
+    """
+    rows: dict[str, list[Rewarded]] = {}
+    for one in sorted(rewards, key=lambda one: (one.time, one.id, one.variant)):
+        rows.setdefault(one.unit, []).append(one)
+    return [replace(few[0], reward=math.fsum(one.reward for one in few) / len(few)) for few in rows.values()]
+
+
+def mean_rewards(rewards: Iterable[Rewarded]) -> dict[str, tuple[float, int]]:
+    """The mean reward of a unit by variant, and over how many units; of a cohort whose rewards have come."""
+    found: dict[str, list[float]] = {}
+    for one in by_unit(rewards):
+        found.setdefault(one.variant, []).append(one.reward)
+    return {variant: (math.fsum(each) / len(each), len(each)) for variant, each in sorted(found.items())}
 
 
 def _truths(pairs: Sequence[Pair], metric: Metric, labels: Sequence[Any]) -> list[float | None]:

@@ -72,6 +72,37 @@ feedback = sa.Table(
     Column("time", Double, nullable=False),
 )
 
+# Labels and rewards that were told differently about one id: it has none of that kind.
+contradictions = sa.Table(
+    "contradictions", metadata, Column("id", Text, primary_key=True), Column("kind", Text, primary_key=True)
+)
+
+# Labels and rewards about all exposures of a unit in the time [start, end); each that was ever told, once.
+windows = sa.Table(
+    "windows",
+    metadata,
+    Column("unit", Text, primary_key=True),
+    Column("start", Double, primary_key=True),
+    Column("end", Double, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("value", Text, primary_key=True),  # JSON
+)
+
+# What a row asked, where capture is wanted: as JSON, until the exposure goes to the archive.
+inputs = sa.Table("inputs", metadata, Column("id", Text, primary_key=True), Column("body", Text, nullable=False))
+
+# What is left of an erased exposure: its key, and the digest of what it was.
+erased = sa.Table(
+    "erased",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("variant", Text, primary_key=True),
+    Column("endpoint", Text, nullable=False),
+    Column("closed_seq", BigInteger),
+    Column("digest", Text, nullable=False),
+    Index("erased_by_closing", "endpoint", "closed_seq"),
+)
+
 # How far each journal file has been shipped.
 cursors = sa.Table(
     "cursors", metadata, Column("source", Text, primary_key=True), Column("seq", BigInteger, nullable=False)
@@ -91,7 +122,7 @@ tallies = sa.Table(
 counters = sa.Table(
     "counters", metadata, Column("name", Text, primary_key=True), Column("value", BigInteger, nullable=False)
 )
-CLOSINGS, ENTRIES, CONTRADICTIONS = "closings", "ledger_entries", "feedback_contradictions"
+CLOSINGS, ENTRIES, TURN = "closings", "ledger_entries", "feedback"
 
 state = sa.Table("state", metadata, Column("key", Text, primary_key=True), Column("raw", LargeBinary, nullable=False))
 
@@ -127,7 +158,8 @@ def open_engine(url: str) -> sa.Engine:
             _set_up_sqlite(engine)
         with engine.connect() as connection:
             found = _version(connection)
-        if found is None:
+            new = set(metadata.tables) - set(sa.inspect(connection).get_table_names())
+        if found in {None, VERSION} and new:  # tables may join within one version; columns may not
             found = _create(engine)
     except sa.exc.SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
@@ -145,11 +177,12 @@ def _create(engine: sa.Engine) -> int:
     # In one write transaction: of several processes that meet an empty database, one makes the tables.
     with writing(engine) as connection:
         found = _version(connection)
+        metadata.create_all(connection)
         if found is None:
-            metadata.create_all(connection)
             connection.execute(sa.insert(schema_version), {"version": VERSION})
-            names = (CLOSINGS, ENTRIES, CONTRADICTIONS)
-            connection.execute(sa.insert(counters), [{"name": name, "value": 0} for name in names])
+        known = set(connection.execute(sa.select(counters.c.name)).scalars())
+        for name in {CLOSINGS, ENTRIES, TURN} - known:
+            connection.execute(sa.insert(counters), {"name": name, "value": 0})
         return found or VERSION
 
 

@@ -1,4 +1,4 @@
-"""Exposures and feedback on their way into the store, many at once: what is new, what closes what, what it adds up to.
+"""Exposures on their way into the store, many at once: what is new, what closes what, what it adds up to.
 
 These run inside a writing transaction that their caller began.
 """
@@ -6,20 +6,23 @@ These run inside a writing transaction that their caller began.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
-from rivals.registry.schema import CLOSINGS, CONTRADICTIONS, counters, exposures, feedback, tallies
-from rivals.values import Exposure, Feedback, Outcome
+from rivals.registry.schema import CLOSINGS, counters, exposures, inputs, tallies
+from rivals.values import Exposure, Outcome
 
 Close = tuple[str, str, str, int, Sequence[float]]  # id, variant, outcome, latency_us, output
 Key = tuple[str, str]  # id, variant
 Ended = tuple[str, str, bool, str, str]  # endpoint, variant, shadow, propensity as JSON, outcome
 
+INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 AT_ONCE = 1_000  # ids looked up by one statement
+GRAIN = 2.0**-24  # shares are summed in these, exactly: no sum depends on the order of its terms
 
 
 def take_numbers(connection: sa.Connection, counter: str, many: int) -> int:
@@ -48,7 +51,7 @@ def keep_exposures(connection: sa.Connection, opens: Iterable[Exposure], closes:
     known = _known(connection, opened.keys() | closed.keys())
     fresh = {key: _row(one, closed.get(key), number.get(key)) for key, one in opened.items() if key not in known}
     late = {key: row for key, row in known.items() if key in closed and row.outcome == Outcome.OPEN}
-    _insert(connection, exposures, list(fresh.values()))
+    insert(connection, exposures, list(fresh.values()))
     if late:
         endings = [{"of": row.seq, **_ending(closed[key], number[key])} for key, row in late.items()]
         connection.execute(sa.update(exposures).where(exposures.c.seq == sa.bindparam("of")), endings)
@@ -61,36 +64,20 @@ def keep_exposures(connection: sa.Connection, opens: Iterable[Exposure], closes:
     _add(connection, _sums(ended))
 
 
-def keep_feedback(connection: sa.Connection, rows: Sequence[Feedback]) -> int:
-    """Keep what is new by id, label and reward apart; returns how many rows said something new.
+def keep_inputs(connection: sa.Connection, rows: Sequence[tuple[str, bytes]]) -> None:
+    """Keep what rows asked, by exposure id."""
+    if rows:
+        insert_new(connection, inputs, [{"id": name, "body": body.decode()} for name, body in dict(rows).items()])
 
-    The first one wins. One that contradicts it is counted and left aside; an id nobody knows is kept.
-    """
+
+def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> int:
+    """Insert what is not there yet; returns how many that were."""
     if not rows:
         return 0
-    take_numbers(connection, CONTRADICTIONS, 0)  # one at a time
-    one = feedback.c
-    found = _by_id(connection, sa.select(one.id, one.label, one.reward, one.time), one.id, {row.id for row in rows})
-    before = {row.id: row._asdict() for row in found}
-    after = {key: dict(row) for key, row in before.items()}
-    new = contradicting = 0
-    for row in rows:
-        kept = after.setdefault(row.id, {"id": row.id, "label": None, "reward": None, "time": row.time})
-        said = {"label": None if row.label is None else _json(row.label), "reward": row.reward}
-        fills = {name: value for name, value in said.items() if value is not None and kept[name] is None}
-        contradicting += any(not _agree(kept[name], value) for name, value in said.items() if value is not None)
-        kept.update(fills)
-        new += bool(fills)
-    fresh = [row for key, row in after.items() if key not in before]
-    filled = [{"of": key, **row} for key, row in after.items() if key in before and row != before[key]]
-    _insert(connection, feedback, fresh)
-    if filled:
-        connection.execute(sa.update(feedback).where(one.id == sa.bindparam("of")), filled)
-    take_numbers(connection, CONTRADICTIONS, contradicting)
-    return new
+    return max(0, connection.execute(INSERTS[connection.dialect.name](table).on_conflict_do_nothing(), rows).rowcount)
 
 
-def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
+def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
     """Insert rows that all have the same keys, half again as fast as SQLAlchemy, which looks at every value."""
     if not rows:
         return
@@ -102,12 +89,13 @@ def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str,
 def _known(connection: sa.Connection, keys: Iterable[Key]) -> dict[Key, sa.Row[Any]]:
     one = exposures.c
     query = sa.select(one.seq, one.id, one.variant, one.endpoint, one.shadow, one.propensity, one.outcome)
-    return {(row.id, row.variant): row for row in _by_id(connection, query, one.id, {key[0] for key in keys})}
+    return {(row.id, row.variant): row for row in by_id(connection, query, one.id, {key[0] for key in keys})}
 
 
-def _by_id(
+def by_id(
     connection: sa.Connection, query: sa.Select[Any], column: sa.Column[Any], ids: Iterable[str]
 ) -> Iterator[sa.Row[Any]]:
+    """What the query finds for these ids, a thousand at a time."""
     wanted = list(ids)
     for start in range(0, len(wanted), AT_ONCE):
         yield from connection.execute(query.where(column.in_(wanted[start : start + AT_ONCE])))
@@ -147,7 +135,7 @@ def _sums(ended: Iterable[Ended]) -> Counter[tuple[str, str, str]]:
             odds[endpoint, propensity] += 1
     for (endpoint, propensity), many in odds.items():
         for variant, share in msgspec.json.decode(propensity).items():
-            sums[endpoint, variant, "expected"] += many * share
+            sums[endpoint, variant, "expected"] += many * round(share / GRAIN) * GRAIN
     return sums
 
 
@@ -158,13 +146,6 @@ def _add(connection: sa.Connection, sums: Counter[tuple[str, str, str]]) -> None
         where = (one.endpoint == endpoint, one.variant == variant, one.name == name)
         if not connection.execute(sa.update(tallies).where(*where).values(value=one.value + value)).rowcount:
             connection.execute(sa.insert(tallies), key | {"value": value})
-
-
-def _agree(kept: Any, said: Any) -> bool:
-    """Whether a second label or reward says what the first one did; 1 and 1.0 do. ``None``: there was no first."""
-    if kept is None or kept == said:
-        return True
-    return isinstance(kept, str) and bool(msgspec.json.decode(kept) == msgspec.json.decode(said))
 
 
 def _json(value: Any) -> str:

@@ -24,9 +24,10 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from rivals.errors import Conflict
-from rivals.registry import schema
-from rivals.registry.shipping import Close, keep_exposures, keep_feedback
-from rivals.values import Exposure, Feedback, Outcome, Pair, Rollout, RoutingTable, Trained, Version
+from rivals.registry import schema, truth
+from rivals.registry.shipping import Close, keep_exposures, keep_inputs
+from rivals.registry.truth import Known, keep_feedback, settle
+from rivals.values import Exposure, Feedback, Outcome, Pair, Rewarded, Rollout, RoutingTable, Trained, Version
 
 T = TypeVar("T")
 
@@ -90,6 +91,13 @@ class Store:
         """Let go of the database's connections."""
         self._engine.dispose()
 
+    def scrub(self) -> None:
+        """Leave nothing that was deleted in SQLite's write-ahead log, unless somebody still reads it."""
+        if self._engine.dialect.name == "sqlite":
+            connection = self._engine.raw_connection()
+            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.close()
+
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Write several things together, or none. Other writers wait; readers do not."""
@@ -147,6 +155,7 @@ class Store:
         opens: Sequence[Exposure],
         closes: Sequence[Close],
         feedback: Sequence[Feedback],
+        inputs: Sequence[tuple[str, bytes]] = (),
     ) -> None:
         """Take in one batch of a journal file, up to its entry ``seq``; a batch that was taken in already is ignored.
 
@@ -159,6 +168,7 @@ class Store:
                 return
             keep_exposures(tx.connection, opens, closes)
             keep_feedback(tx.connection, feedback)
+            keep_inputs(tx.connection, inputs)
             if cursor is None:
                 tx.connection.execute(sa.insert(cursors), {"source": source, "seq": seq})
             else:
@@ -194,37 +204,44 @@ class Store:
     def pairs(self, endpoint: str, champion: str, challenger: str, start: float, end: float) -> list[Pair]:
         """Rows of the time [start, end) that both variants answered, with their label once it is known."""
         of_champion, of_challenger = schema.exposures.alias(), schema.exposures.alias()
-        one, other, label = of_champion.c, of_challenger.c, schema.feedback.c
+        one, other, told = of_champion.c, of_challenger.c, schema.feedback.c
         query = (
-            sa.select(one.id, one.time, one.output, other.output, label.label)
+            sa.select(one.id, one.unit, one.time, told.label, one.output, other.output)
             .join_from(of_champion, of_challenger, sa.and_(other.id == one.id, other.variant == challenger))
-            .join(schema.feedback, label.id == one.id, isouter=True)
+            .join(schema.feedback, told.id == one.id, isouter=True)
             .where(one.endpoint == endpoint, one.time >= start, one.time < end, one.variant == champion)
             .where(one.outcome == Outcome.OK.value, other.outcome == Outcome.OK.value)
-            .order_by(one.time, one.seq)
+            .order_by(one.time, one.id)
         )
+        found, labels = self._settled("label", query)
         return [
-            Pair(id, time, _read(ours, Output), _read(theirs, Output), _label(text))
-            for id, time, ours, theirs, text in self.rows(query)  # noqa: A001 -- it is the pair's id
+            Pair(row[0], row[2], _read(row[4], Output), _read(row[5], Output), label)
+            for row, label in zip(found, labels, strict=True)
         ]
 
     def labelled(
         self, endpoint: str, variant: str, start: float = -math.inf, end: float = math.inf
     ) -> tuple[NDArray[np.float64], NDArray[Any]]:
         """Outputs (rows, k) that clients got from a variant in the time [start, end), and their labels (rows,)."""
-        one, label = schema.exposures.c, schema.feedback.c
-        query = (
-            sa.select(one.output, label.label)
-            .join_from(schema.exposures, schema.feedback, label.id == one.id)
-            .where(one.endpoint == endpoint, one.time >= start, one.time < end, one.variant == variant)
-            .where(one.outcome == Outcome.OK.value, one.shadow.is_(False), label.label.is_not(None))
-            .order_by(one.time, one.seq)
-        )
-        found = self.rows(query)
-        outputs = np.array([_read(output, Output) for output, _ in found], dtype=np.float64)
-        return outputs.reshape(len(found), -1) if found else outputs.reshape(0, 0), np.array(
-            [_label(x) for _, x in found]
-        )
+        one, told = schema.exposures.c, schema.feedback.c
+        query = self._answers(endpoint, start, end).where(one.variant == variant)
+        found, labels = self._settled("label", query.add_columns(told.label, one.output))
+        known = [(row.output, label) for row, label in zip(found, labels, strict=True) if label is not None]
+        outputs = np.array([_read(output, Output) for output, _ in known], dtype=np.float64)
+        return outputs.reshape(len(known), -1) if known else outputs.reshape(0, 0), np.array([y for _, y in known])
+
+    def rewarded(self, endpoint: str, start: float = -math.inf, end: float = math.inf) -> list[Rewarded]:
+        """Answers to clients in the time [start, end) that have a reward, in the order of time and id.
+
+        Take ``end`` from what is mature: rewards as they come would favour whichever variant's come sooner.
+        """
+        one, told = schema.exposures.c, schema.feedback.c
+        query = self._answers(endpoint, start, end).add_columns(told.reward, one.variant, one.propensity)
+        return [
+            Rewarded(row.id, row.unit, row.variant, row.time, msgspec.json.decode(row.propensity), reward)
+            for row, reward in zip(*self._settled("reward", query), strict=True)
+            if reward is not None
+        ]
 
     def counts(self, endpoint: str) -> dict[str, dict[str, int]]:
         """Closed exposures by variant: ``requests`` and ``failures`` for clients, ``shadows`` and ``shadow_failures``.
@@ -247,14 +264,9 @@ class Store:
         return sum(int(value) for _, name, value in self._tallies(endpoint) if name == "requests")
 
     def feedback_counts(self) -> dict[str, int]:
-        """Feedback by id: ``kept``; ``unknown``, for no exposure there is; ``contradicting``, and not taken."""
-        one, other, counter = schema.feedback.c, schema.exposures.c, schema.counters.c
-        unknown = ~sa.exists().where(other.id == one.id)
-        return {
-            "kept": self._one(sa.select(sa.func.count()).select_from(schema.feedback)),
-            "unknown": self._one(sa.select(sa.func.count()).select_from(schema.feedback).where(unknown)),
-            "contradicting": self._one(sa.select(counter.value).where(counter.name == schema.CONTRADICTIONS)),
-        }
+        """Feedback: ids ``kept``, those ``unknown`` to any exposure, what was ``contradicting``; and ``windows``."""
+        with self._engine.connect() as connection:
+            return truth.counts(connection)
 
     def exposure(self, request_id: str) -> list[Exposure]:
         """What was asked under a request's id, or under the id of one of its rows; in the order it was asked."""
@@ -269,9 +281,20 @@ class Store:
             start, ids = start + ROWS_AT_ONCE, []
 
     def label(self, exposure_id: str) -> Any:
-        """The label of an exposure; None while there is none."""
-        feedback = schema.feedback.c
-        return _label(self._one(sa.select(feedback.label).where(feedback.id == exposure_id)))
+        """The label of an exposure; None while there is none, and where what was told differs."""
+        one = schema.exposures.c
+        known = self.rows(sa.select(one.id, one.unit, one.time).where(one.id == exposure_id).limit(1))
+        return self.told([tuple(row) for row in known] or [(exposure_id, "", math.nan)], "label")[0]
+
+    def told(self, exposed: Sequence[tuple[str, str, float]], kind: truth.Kind) -> list[Any]:
+        """Labels or rewards of exposures by (id, unit, time), wherever they are kept; None: none."""
+        with self._engine.connect() as connection:
+            return truth.told(connection, kind, exposed)
+
+    def inputs(self, exposure_id: str) -> dict[str, Any] | None:
+        """What a row asked, by column; None where it was not captured, or is in the archive."""
+        text = self._one(sa.select(schema.inputs.c.body).where(schema.inputs.c.id == exposure_id))
+        return None if text is None else _read(text, dict)
 
     def closings(self) -> int:
         """The number of the exposure that was closed last; 0 before the first."""
@@ -315,6 +338,24 @@ class Store:
 
     # -- helpers --------------------------------------------------------------------------------------------
 
+    def _answers(self, endpoint: str, start: float, end: float) -> sa.Select[Any]:
+        """Answers that clients got, with what was told of them by id, in an order that does not depend on arrival."""
+        one, told = schema.exposures.c, schema.feedback.c
+        return (
+            sa.select(one.id, one.unit, one.time)
+            .join_from(schema.exposures, schema.feedback, told.id == one.id, isouter=True)
+            .where(one.endpoint == endpoint, one.time >= start, one.time < end)
+            .where(one.outcome == Outcome.OK.value, one.shadow.is_(False))
+            .order_by(one.time, one.id, one.variant)
+        )
+
+    def _settled(self, kind: truth.Kind, query: sa.Select[Any]) -> tuple[Sequence[Any], list[Any]]:
+        """What a query finds (id, unit, time, what was told by id, ...), and the label or reward of each row."""
+        with self._engine.connect() as connection:
+            found = connection.execute(query).all()
+            known = [Known(row[0], row[1], row[2], truth.as_json(kind, row[3])) for row in found]
+            return found, settle(connection, kind, known)[0]
+
     def _newest(self, variant: str) -> sa.Row[Any] | None:
         one = schema.trained.c
         query = sa.select(one.body, one.version, one.extras).where(one.variant == variant)
@@ -347,10 +388,6 @@ def _exposure(row: Sequence[Any]) -> Exposure:
     kept = dict(zip(Exposure.__slots__, row, strict=True))
     propensity, outcome, output = msgspec.json.decode(kept["propensity"]), kept["outcome"], kept["output"]
     return Exposure(**kept | {"propensity": propensity, "outcome": Outcome(outcome), "output": _read(output, Output)})
-
-
-def _label(text: str | None) -> Any:
-    return None if text is None else msgspec.json.decode(text)
 
 
 def _trained(text: str) -> Trained:

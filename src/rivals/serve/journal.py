@@ -3,7 +3,7 @@
 Each worker slot writes SQLite files of its own, ``<slot>-<exposures|feedback>-<number>-<token>.db`` in ``journal/``:
 append-only, one entry a commit, a new file after ``ROTATE`` entries and at every start. An entry of exposures is one
 turn of the loop and is in the kernel when ``commit`` returns: it survives the process, not the machine. Feedback is
-acknowledged after fsync. The reader asks for what comes after its cursors, and deletes what is shipped.
+acknowledged after fsync. How they are read is in ``entries``.
 """
 
 from __future__ import annotations
@@ -16,16 +16,15 @@ import secrets
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import msgspec
 
 from rivals.errors import Overloaded, RequestError
-from rivals.values import Exposure, Feedback, Outcome
+from rivals.serve.entries import Closed, Opened, Turn, files, folder, last, payloads
+from rivals.values import Feedback, Outcome
 
 log = logging.getLogger("rivals.journal")
 
@@ -34,57 +33,7 @@ BACKLOG = 100_000  # exposures kept in memory while the disk refuses them
 GROUP = 10_000  # acknowledgements of one fsync, at most
 
 Kind = Literal["exposures", "feedback"]
-Close = tuple[str, str, Outcome, int, tuple[float, ...]]  # id, variant, outcome, latency_us, output
 T = TypeVar("T")
-
-
-# -- what is written: array-like, for these two are most of the bytes --------------------------------------
-
-
-class Opened(msgspec.Struct, array_like=True, gc=False):
-    """A request put to a variant: one exposure for each of its rows."""
-
-    id: str
-    rows: int
-    variant: str
-    shadow: bool
-    revision: int
-    time: float
-    unit: str
-    propensity: Mapping[str, float]
-
-
-class Closed(msgspec.Struct, array_like=True, gc=False):
-    """How it ended; ``outputs`` by row, and none where there is no answer."""
-
-    id: str
-    rows: int
-    variant: str
-    outcome: Outcome
-    latency_us: int
-    outputs: Sequence[Sequence[float]] = ()
-
-
-class Turn(msgspec.Struct, array_like=True):
-    """What one turn of the loop opened and closed."""
-
-    endpoint: str
-    opened: Sequence[Opened]
-    closed: Sequence[Closed]
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Entries of one file, up to and including ``seq``; shipping them twice must change nothing."""
-
-    file: str
-    seq: int
-    opens: list[Exposure]
-    closes: list[Close]
-    feedback: list[Feedback]
-
-
-# -- writing ---------------------------------------------------------------------------------------------
 
 
 class Journal:
@@ -190,13 +139,13 @@ class Log:
 
     def __init__(self, run_dir: Path, slot: int, kind: Kind, rotate: int = ROTATE) -> None:
         self._folder, self._slot, self._kind, self._rotate = folder(run_dir), slot, kind, rotate
-        self._number = max((name.number for name in _files(self._folder, slot, kind)), default=0)
+        self._number = max((name.number for name in files(self._folder, slot, kind)), default=0)
         self._database = self._next()
 
     @property
     def full(self) -> bool:
         """Whether the next entry belongs into a new file."""
-        return self._entries >= self._rotate
+        return self.entries >= self._rotate
 
     def append(self, payloads: Iterable[bytes]) -> None:
         """Write entries in one commit. Raises ``sqlite3.Error``, and then nothing is written."""
@@ -207,7 +156,7 @@ class Log:
             with self._database:
                 self._database.execute("begin")
                 self._database.executemany("insert into entries (payload) values (?)", rows)
-        self._entries += len(rows)
+        self.entries += len(rows)
 
     def rotate(self, *carried: bytes) -> None:
         """Begin the next file with what it must know of this one."""
@@ -230,125 +179,25 @@ class Log:
         database.execute("create table entries (seq integer primary key, payload blob not null)")
         if durable:
             _sync_folder(self._folder)
-        self._entries = 0
+        self.entries = 0
         return database
-
-
-# -- reading ---------------------------------------------------------------------------------------------
-
-
-def read(run_dir: Path, cursors: Mapping[str, int], limit: int) -> list[Batch]:
-    """What was written after the cursors (by file name), oldest first, about ``limit`` exposures a worker slot.
-
-    A slot's later file is not read before its earlier ones are, so that no close comes before its open.
-    """
-    batches, unfinished = [], set[tuple[int, str]]()
-    for name in _files(folder(run_dir)):
-        if (name.slot, name.kind) in unfinished:
-            continue
-        try:
-            batch, finished = _read_file(name, cursors.get(name.path.name, 0), limit)
-        except sqlite3.OperationalError:  # begun this moment, or busy: the next round reads it
-            batch, finished = None, False
-        except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:
-            # A machine that lost power may leave this. It is kept for a person, and holds up nobody.
-            log.warning("journal.damaged file=%s reason=%s", name.path.name, error)
-            name.path.rename(name.path.with_suffix(".damaged"))
-            continue
-        if not finished:
-            unfinished.add((name.slot, name.kind))
-        if batch:
-            batches.append(batch)
-    return batches
-
-
-def forget(run_dir: Path, cursors: Mapping[str, int]) -> None:
-    """Delete files that are shipped to their end and no longer written to."""
-    names = list(_files(folder(run_dir)))
-    newest = {(name.slot, name.kind): name.number for name in names}
-    for name in names:
-        if name.number < newest[name.slot, name.kind] and cursors.get(name.path.name, 0) >= _last(name.path):
-            for ending in ("", "-wal", "-shm"):
-                Path(f"{name.path}{ending}").unlink(missing_ok=True)
 
 
 def bury(run_dir: Path, slots: int) -> None:
     """Close as lost what was left open by worker slots from ``slots`` up, which nobody will hold again."""
-    for slot in sorted({name.slot for name in _files(folder(run_dir)) if name.slot >= slots}):
+    for slot in sorted({name.slot for name in files(folder(run_dir)) if name.slot >= slots}):
         if _orphans(run_dir, slot):
             Journal(run_dir, slot, _endpoint(run_dir, slot)).close()
 
 
-def folder(run_dir: Path) -> Path:
-    """Where the journals are; made on first use, for this user's eyes only."""
-    path = run_dir / "journal"
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return path
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class _Name:
-    slot: int
-    kind: str
-    number: int
-    path: Path
-
-
-def _files(journal: Path, slot: int | None = None, kind: str | None = None) -> list[_Name]:
-    found = []
-    for path in journal.glob("*-*-*-*.db"):
-        of, named, number, _ = path.stem.split("-")
-        if slot in {None, int(of)} and kind in {None, named}:
-            found.append(_Name(int(of), named, int(number), path))
-    return sorted(found)
-
-
-def _read_file(name: _Name, after: int, limit: int) -> tuple[Batch | None, bool]:
-    batch, seq, size = Batch(name.path.name, after, [], [], []), after, 0
-    for entry, payload in _entries(name.path, after):
-        if size >= limit:
-            return Batch(batch.file, seq, batch.opens, batch.closes, batch.feedback), False
-        seq = entry
-        if name.kind == "feedback":
-            batch.feedback.extend(msgspec.msgpack.decode(payload, type=list[Feedback]))
-        else:
-            turn = msgspec.msgpack.decode(payload, type=Turn)
-            for one in turn.opened:
-                batch.opens.extend(_exposures(turn.endpoint, one))
-            for end in turn.closed:
-                batch.closes.extend(_closes(end))
-        size = len(batch.opens) + len(batch.closes) + len(batch.feedback)
-    return Batch(batch.file, seq, batch.opens, batch.closes, batch.feedback) if seq > after else None, True
-
-
-def _exposures(endpoint: str, one: Opened) -> Iterator[Exposure]:
-    for row in range(one.rows):
-        yield Exposure(
-            id=f"{one.id}/{row}",
-            variant=one.variant,
-            shadow=one.shadow,
-            endpoint=endpoint,
-            revision=one.revision,
-            time=one.time,
-            unit=one.unit,
-            propensity=one.propensity,
-        )
-
-
-def _closes(end: Closed) -> Iterator[Close]:
-    for row in range(end.rows):
-        output = tuple(end.outputs[row]) if end.outputs else ()
-        yield f"{end.id}/{row}", end.variant, end.outcome, end.latency_us, output
-
-
 def _orphans(run_dir: Path, slot: int) -> list[Closed]:
     """What the slot's newest file with entries has open, as lost: nobody can answer it any more."""
-    names = _files(folder(run_dir), slot, "exposures")
+    names = files(folder(run_dir), slot, "exposures")
     waiting: dict[tuple[str, str], Opened] = {}
     try:
-        while len(names) > 1 and not _last(names[-1].path):  # begun by a process that died before it wrote
+        while len(names) > 1 and not last(names[-1].path):  # begun by a process that died before it wrote
             names.pop()
-        for _, payload in _entries(names[-1].path, 0) if names else ():
+        for _, payload in payloads(names[-1].path, 0) if names else ():
             turn = msgspec.msgpack.decode(payload, type=Turn)
             waiting.update(((one.id, one.variant), one) for one in turn.opened)
             for end in turn.closed:
@@ -359,34 +208,9 @@ def _orphans(run_dir: Path, slot: int) -> list[Closed]:
 
 
 def _endpoint(run_dir: Path, slot: int) -> str:
-    newest = next(one for one in reversed(_files(folder(run_dir), slot, "exposures")) if _last(one.path))
-    turns = (msgspec.msgpack.decode(payload, type=Turn) for _, payload in _entries(newest.path, 0))
+    newest = next(one for one in reversed(files(folder(run_dir), slot, "exposures")) if last(one.path))
+    turns = (msgspec.msgpack.decode(payload, type=Turn) for _, payload in payloads(newest.path, 0))
     return next(turn.endpoint for turn in turns)
-
-
-def _entries(path: Path, after: int) -> Iterator[tuple[int, bytes]]:
-    with closing(_connect(path)) as database:
-        if not _begun(database):
-            return
-        yield from database.execute("select seq, payload from entries where seq > ? order by seq", (after,))
-
-
-def _last(path: Path) -> int:
-    with closing(_connect(path)) as database:
-        if not _begun(database):
-            return 0
-        return int(database.execute("select coalesce(max(seq), 0) from entries").fetchone()[0])
-
-
-def _begun(database: sqlite3.Connection) -> bool:
-    """Whether there is anything to read; a process that dies at its start leaves a file without a table."""
-    return database.execute("select 1 from sqlite_master").fetchone() is not None
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(f"file:{path}?mode=rw", uri=True, isolation_level=None)
-    database.execute("pragma busy_timeout = 5000")
-    return database
 
 
 def _hold(run_dir: Path, slot: int) -> int:

@@ -13,8 +13,9 @@ import numpy as np
 
 from rivals.errors import BundleError, RequestError
 from rivals.protocols import Policy, Predictor
+from rivals.serve.entries import Closed, Opened
 from rivals.serve.inputs import Inputs
-from rivals.serve.journal import Closed, Opened, drain
+from rivals.serve.journal import drain
 from rivals.values import SLOTS, Answer, Arm, Columns, Outcome, Request, RoutingTable, Signature
 
 BATCH = 128  # requests in the shadow asked in one go: few, for numpy holds the interpreter while it works
