@@ -43,6 +43,7 @@ Settings = Annotated[list[str] | None, typer.Option("--set", help="key=value on 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, everything else on stderr.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors and the answer.")]
 PROJECT = Path("rivals.yaml")
+JUDGE = Path(".rivals/judge.db")
 
 NOT_ENOUGH = 4  # exit code: not enough evidence to say
 
@@ -280,6 +281,24 @@ def verify(file: File = PROJECT, settings: Settings = None, as_json: Json = Fals
 
     found = verify_ledger(_open(file, settings))
     Face(as_json, quiet).show(found, f"{found['entries']} entries, the chain holds; its head is {found['head']}.")
+
+
+@app.command()
+def judge(
+    host: Annotated[str, typer.Option(help="Loopback unless RIVALS_TOKEN is set.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8090,
+    store: Annotated[Path, typer.Option(help="What it remembers between posts; an SQLite file.")] = JUDGE,
+    quiet: Quiet = False,
+) -> None:
+    """Serve POST /api/verdict alone: verdicts for Argo Rollouts, Flagger or anyone, from counts they post."""
+    import time  # noqa: PLC0415 -- only this verb needs it
+
+    from rivals.app.control import run_judge  # noqa: PLC0415
+    from rivals.flows.verdict import open_bench  # noqa: PLC0415
+
+    bench = open_bench(store, host, time.time)
+    Face(False, quiet).say(f"verdicts: http://{host}:{port}/api/verdict, remembered in {store}")
+    run_judge(bench, host, port)
 
 
 @rollout_app.command("start")
