@@ -284,6 +284,24 @@ def verify(file: File = PROJECT, settings: Settings = None, as_json: Json = Fals
 
 
 @app.command()
+def audit(
+    log: Annotated[Path, typer.Argument(help="Parquet or CSV: time, variant, and failed, label and score, or reward.")],
+    champion: Annotated[str | None, typer.Option(help="The variant that was there first, if not obvious.")] = None,
+    share: Annotated[float | None, typer.Option(help="What the challenger was promised, if no column says it.")] = None,
+    decided: Annotated[str | None, typer.Option(help="promote, rollback or hold, if no column says it.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Judge rollouts made elsewhere from their logs. Exit 1: one was wrong or mis-split. Exit 4: underpowered."""
+    from rivals.app.show import audit_text  # noqa: PLC0415
+    from rivals.flows.audit import audit_log, conclusion  # noqa: PLC0415
+
+    audits = audit_log(log, champion=champion, share=share, decided=decided)
+    Face(as_json, quiet).show(audits, audit_text(audits))
+    _exit_by(conclusion(audits))
+
+
+@app.command()
 def judge(
     host: Annotated[str, typer.Option(help="Loopback unless RIVALS_TOKEN is set.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8090,
