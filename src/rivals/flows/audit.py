@@ -20,6 +20,8 @@ from rivals.errors import DataError
 from rivals.values import Status
 
 EARLY = 0.1  # of the rows, whose most frequent variant is taken for the champion
+CLEARLY = 1.2  # times as many rows as the next one
+CHAMPIONS = frozenset({"champion", "control", "stable", "primary", "baseline"})
 FAILED_STATUS = 500  # HTTP statuses from here on are failures
 DECISIONS = {
     "promote": "promote", "promoted": "promote", "rollback": "rollback", "rolled_back": "rollback", "hold": "hold",
@@ -34,8 +36,9 @@ def audit_log(
 ) -> list[Audit]:  # fmt: skip
     """One audit per rollout and challenger, in the order of the file's rollouts.
 
-    ``champion``: else the most frequent variant of a rollout's first tenth. ``share``: what the challenger was promised
-    throughout, where no column says it. Raises ``DataError`` naming the column that is missing or cannot be read.
+    ``champion``: else the variant called so (or control, stable, primary, baseline), or the clear majority of the
+    rollout's first tenth. ``share``: what the challenger was promised throughout, where no column says it. Raises
+    ``DataError`` naming the column that is missing or cannot be read.
     """
     columns = _read(path)
     for name in ("time", "variant"):
@@ -78,8 +81,7 @@ def _rollout(
     share, decided, rules = given
     variants = _texts(table["variant"])
     known = list(dict.fromkeys(variants.tolist()))
-    if champion is None:
-        champion = Counter(variants[: max(1, int(EARLY * len(variants)))].tolist()).most_common(1)[0][0]
+    champion = champion or _champion(path, rollout, variants)
     if champion not in known:
         raise DataError(f"{path}: rollout {rollout!r} has no variant {champion!r}; it has {', '.join(known)}.")
     if len(known) < TWO:
@@ -95,6 +97,18 @@ def _rollout(
             pair = log.take(np.flatnonzero((variants == champion) | (variants == challenger)))
             audits.append(audit(pair, (rollout, champion, challenger), DECISIONS.get(decided or ""), rules))
     return audits
+
+
+def _champion(path: Path, rollout: str, variants: Any) -> str:
+    """Who is called so, else who was clearly in the majority when the rollout began."""
+    names: list[str] = variants.tolist()
+    called = [name for name in dict.fromkeys(names) if name.lower() in CHAMPIONS]
+    if len(called) == 1:
+        return called[0]
+    first = Counter(names[: max(1, int(EARLY * len(names)))]).most_common(2)
+    if len(first) == TWO and first[0][1] < CLEARLY * first[1][1]:
+        raise DataError(f"{path}: rollout {rollout!r} does not show which variant was there first; say --champion.")
+    return first[0][0]
 
 
 def _log(path: Path, table: Mapping[str, Any], time: Any, champions: Any, share: float | None, *, pair: bool) -> Log:
