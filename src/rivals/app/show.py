@@ -171,7 +171,7 @@ def _audit_lines(one: Audit) -> list[str]:
     return lines
 
 
-EVIDENCE = ("log_e", "harm", "noninferior", "better", "worse")  # of an audit's figures
+EVIDENCE = ("mismatch", "harm", "noninferior", "better", "worse")  # of an audit's figures
 
 
 def _log_e(figures: Mapping[str, float]) -> str:

@@ -126,7 +126,7 @@ def _split(log: Log) -> Finding:
     )
     told = f"{hers.sum() / sizes.sum():.2%} went to it where {float(log.share.mean()):.2%} was promised"
     status = Status.FAIL if log_e >= ALARM else Status.PASS
-    return Finding(status, told, {"log_e": float(log_e)})
+    return Finding(status, told, {"mismatch": float(log_e)})
 
 
 def _failures(log: Log, seconds: float, rules: Rules, *, both: bool) -> tuple[Finding | None, list[Trap]]:
