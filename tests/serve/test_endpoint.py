@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from rivals.errors import Overloaded, RequestError
-from rivals.serve.endpoint import PENDING, SHADOWS, Endpoint
+from rivals.serve.endpoint import PENDING, Endpoint
 from rivals.serve.entries import Closed, Opened
 from rivals.serve.inputs import Inputs
 from rivals.serve.policies.split import Split
@@ -278,18 +278,6 @@ def test_a_shadow_that_fails_changes_nothing(make: Any) -> None:
     stage.run()
     assert not stage.answer("r").degraded
     assert stage.tape.counts["shadow", "error"] == 1
-
-
-def test_shadows_beyond_their_room_are_shed_and_counted(make: Any) -> None:
-    stage = make({"a": Model(), "b": Model()}, {"a": 1.0}, ["b"])
-    stage.endpoint._shadowing = SHADOWS
-    stage.submit("r")
-    while "r" not in stage.answers:
-        stage.tape.turn()
-    assert ("close", ("r", "b", "shed")) in stage.tape.events
-    assert stage.tape.counts["shed", "shadow"] == 1
-    assert stage.models["b"].asked == []
-    stage.endpoint._shadowing = 0
 
 
 def test_without_a_lease_the_champion_is_alone_and_with_one_again_not(make: Any) -> None:

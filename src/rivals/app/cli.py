@@ -34,6 +34,7 @@ class Clock(StrEnum):
     REPLAY = "replay"
 
 
+JUDGE = Path(".rivals/judge.db")
 NOT_ENOUGH = 4  # exit code: not enough evidence to say
 
 
@@ -245,6 +246,41 @@ def verify(call: Call) -> None:
 
     found = verify_ledger(call.workspace)
     call.show(found, f"{found['entries']} entries, the chain holds; its head is {found['head']}.")
+
+
+@verb(app, project=False)
+def audit(
+    call: Call,
+    log: Annotated[Path, typer.Argument(help="Parquet or CSV: time, variant, and failed, label and score, or reward.")],
+    champion: Annotated[str | None, typer.Option(help="The variant that was there first, if not obvious.")] = None,
+    share: Annotated[float | None, typer.Option(help="What the challenger was promised, if no column says it.")] = None,
+    decided: Annotated[str | None, typer.Option(help="promote, rollback or hold, if no column says it.")] = None,
+) -> None:
+    """Judge rollouts made elsewhere from their logs. Exit 1: one was wrong or mis-split. Exit 4: underpowered."""
+    from rivals.app.show import audit_text
+    from rivals.flows.audit import audit_log, conclusion
+
+    audits = audit_log(log, champion=champion, share=share, decided=decided)
+    call.show(audits, audit_text(audits))
+    _exit_by(conclusion(audits))
+
+
+@verb(app, project=False)
+def judge(
+    call: Call,
+    host: Annotated[str, typer.Option(help="Loopback unless RIVALS_TOKEN is set.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8090,
+    store: Annotated[Path, typer.Option(help="What it remembers between posts; an SQLite file.")] = JUDGE,
+) -> None:
+    """Serve POST /api/verdict alone: verdicts for Argo Rollouts, Flagger or anyone, from counts they post."""
+    import time
+
+    from rivals.app.control import run_judge
+    from rivals.flows.verdict import open_bench
+
+    bench = open_bench(store, host, time.time)
+    call.say(f"verdicts: http://{host}:{port}/api/verdict, remembered in {store}")
+    run_judge(bench, host, port)
 
 
 @verb(rollout_app, "start")

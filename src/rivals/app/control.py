@@ -6,7 +6,7 @@ import hmac
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from rivals.errors import Conflict, RivalsError
 from rivals.flows.control import Control
 from rivals.flows.rollout import start_rollout, steer
 from rivals.flows.status import explain_request, history_of, rollout_of, status_of, verify_ledger
+from rivals.flows.verdict import Bench, Reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -77,9 +78,25 @@ def make_app(workspace: Workspace, clock: str) -> Starlette:
         _post("/api/rollouts", start),
         *(_post(f"/api/rollout/{name}", _steering(workspace, name)) for name in STEERING),
     ]
+    routes += verdict_routes(Bench(workspace.store, time.time))
     routes.append(_get("/api/openapi.json", lambda _: openapi(routes)))
     middleware = [Middleware(BaseHTTPMiddleware, dispatch=_guard)]
     return Starlette(routes=routes, lifespan=lifespan, middleware=middleware)
+
+
+def run_judge(bench: Bench, host: str, port: int) -> None:
+    """Serve verdicts alone, without a project, until SIGTERM."""
+    middleware = [Middleware(BaseHTTPMiddleware, dispatch=_guard)]
+    application = Starlette(routes=list(verdict_routes(bench)), middleware=middleware)
+    uvicorn.run(application, host=host, port=port, log_level="warning", access_log=False)
+
+
+def verdict_routes(bench: Bench) -> list[Route]:
+    """Verdicts for Argo Rollouts (by body), Flagger (by status) and anyone else, from counts they post."""
+    return [
+        _get("/api/verdict", lambda request: bench.get(request.query_params)),
+        _post("/api/verdict", lambda request, body: bench.post(body, request.query_params), ("POST", "PUT")),
+    ]
 
 
 def openapi(routes: list[Route]) -> dict[str, Any]:
@@ -104,18 +121,19 @@ def _get(path: str, answer: Callable[[Request], Any]) -> Route:
     return Route(path, endpoint, methods=["GET"])
 
 
-def _post(path: str, answer: Callable[[Request, Any], Any]) -> Route:
+def _post(path: str, answer: Callable[[Request, Any], Any], methods: Sequence[str] = ("POST",)) -> Route:
     async def endpoint(request: Request) -> Response:
         raw = await request.body()
         return await _reply(lambda: answer(request, _decode(raw)))
 
-    return Route(path, endpoint, methods=["POST"])
+    return Route(path, endpoint, methods=list(methods))
 
 
 async def _reply(answer: Callable[[], Any]) -> Response:
     """The answer as JSON; our own errors as a status and one sentence."""
     try:
-        return _json(await run_in_threadpool(answer))
+        value = await run_in_threadpool(answer)
+        return _json(value.body, value.status) if isinstance(value, Reply) else _json(value)
     except Conflict as error:
         return _json({"error": str(error)}, 409)
     except RivalsError as error:

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from rivals.decide.audit import Audit
     from rivals.decide.compare import Leaderboard
     from rivals.flows.train import BuildEvent, BuildReport
 
@@ -148,3 +149,35 @@ def explain_text(why: Mapping[str, Any]) -> str:
     lines.extend(f"asked in its shadow: {one['variant']}: {one['output']}" for one in why["shadows"])
     lines.append("its label has not come" if why["label"] is None else f"its label: {why['label']}")
     return "\n".join(lines)
+
+
+def audit_text(audits: Sequence[Audit]) -> str:
+    """One paragraph per rollout, the verdict first."""
+    return "\n\n".join("\n".join(_audit_lines(one)) for one in audits)
+
+
+def _audit_lines(one: Audit) -> list[str]:
+    lines = [f"{one.rollout}: {one.challenger} against {one.champion}: {one.status.value}. {_sentence(one.told)}"]
+    if one.decided:
+        lines.append(f"  it was decided to {one.decided}: {one.decision}")
+    lines.append(
+        f"  requests {one.requests[0]:,} and {one.requests[1]:,}; units judged {one.units[0]:,} and {one.units[1]:,}"
+    )
+    findings = {"split": one.split, "failures": one.failures, "quality": one.quality}
+    for name, found in findings.items():
+        if found:
+            lines.append(f"  {name}: {found.status.value}; {found.told}{_log_e(found.figures)}")
+    lines += [f"  trap, {trap.name}: {trap.told}" for trap in one.traps]
+    return lines
+
+
+EVIDENCE = ("mismatch", "harm", "noninferior", "better", "worse")  # of an audit's figures
+
+
+def _log_e(figures: Mapping[str, float]) -> str:
+    shown = [f"{name} {figures[name]:.1f}" for name in EVIDENCE if name in figures]
+    return f" (log e: {', '.join(shown)})" if shown else ""
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."

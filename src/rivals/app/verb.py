@@ -62,12 +62,14 @@ def _common(
     return Call(file, settings or (), as_json, quiet)
 
 
-def verb(app: typer.Typer, name: str | None = None, *, hidden: bool = False) -> Callable[[Options[P]], Options[P]]:
-    """Add a command to ``app``: its own parameters, then the options that every verb has."""
+def verb(
+    app: typer.Typer, name: str | None = None, *, hidden: bool = False, project: bool = True
+) -> Callable[[Options[P]], Options[P]]:
+    """Add a command to ``app``: its own parameters, then those of every verb; without ``project`` it opens none."""
 
     def add(function: Options[P]) -> Options[P]:
         own = list(inspect.signature(function).parameters.values())[1:]
-        common = list(inspect.signature(_common).parameters.values())
+        common = list(inspect.signature(_common).parameters.values())[0 if project else 2 :]
         names = [one.name for one in common]
 
         @wraps(function)

@@ -12,19 +12,20 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Protocol
 
 from rivals.errors import Overloaded, RequestError
 from rivals.serve.capture import Capture
 from rivals.serve.entries import Closed, Opened
-from rivals.serve.question import Done, Question, Serving, Shadows, ask, stand_in
+from rivals.serve.question import Done, Question, Serving, ask, stand_in
+from rivals.serve.shadows import Shadows
 from rivals.values import Answer, Outcome, Request, RoutingTable
 
 log = logging.getLogger("rivals.endpoint")
 
 PENDING = 1_024  # requests under way in one worker; more are refused
-SHADOWS = 8_192  # requests waiting to be asked in the shadow; more are shed
 QUIET = 1.0  # seconds between two complaints about failing variants
 
 
@@ -76,18 +77,24 @@ class Endpoint:
         self._arrived: list[tuple[Request, float, Done]] = []
         self._finished: list[Question] = []
         self._ended: list[Question] = []  # shadows
-        self._pending = self._shadowing = 0
-        self._awake = False
+        self._pending = 0
+        self._awake = self._closed = False
         self._complained = -math.inf
 
     @property
     def idle(self) -> bool:
         """Whether nothing is under way, shadows included."""
-        return not (self._pending or self._shadowing or self._ended)
+        return self.answered and not (len(self._shadows) or self._ended)
+
+    @property
+    def answered(self) -> bool:
+        """Whether no client waits any more."""
+        return not self._pending
 
     def swap(self, serving: Serving) -> None:
         """Answer from this from now on; what is under way ends with what it began."""
         self.serving = serving
+        self._shadows.keep(serving.predictors)
 
     def submit(self, request: Request, arrived: float, done: Done) -> None:
         """Take a request that fits the inputs; ``done`` is called in a later round. Raises ``Overloaded``."""
@@ -125,8 +132,16 @@ class Endpoint:
             self._wake()
 
     def close(self) -> None:
-        """End, when it is idle."""
-        self._shadows.close()
+        """End, once it is ``answered``. A shadow without an answer by now was not asked, as the journal says."""
+        self._closed = True
+        left = self._shadows.close()
+        # A shadow's thread may still be at it: its question is left as it is.
+        unasked = [replace(one, outcome=Outcome.SHED) for one in left if one.outcome is Outcome.OPEN]
+        ended = [*self._ended, *(one for one in left if one.outcome is not Outcome.OPEN), *unasked]
+        if ended:
+            self._journal.commit([], [one.closed() for one in ended])
+            self._count([], ended)
+        self._ended = []
 
     def _choose_all(self, arrived: Sequence[tuple[Request, float, Done]]) -> list[Question]:
         serving = self.serving  # one read: everything asked in this turn sees one revision
@@ -167,10 +182,8 @@ class Endpoint:
         }
         pairs = [Question(one.request, name, one.serving, one.table, {}) for name in sorted(names)]
         for pair in pairs:
-            if self._shadowing >= SHADOWS:
+            if not self._shadows.admit(pair):
                 pair.outcome = Outcome.SHED
-            else:
-                self._shadowing += 1
         return pairs
 
     def _leave(self, one: Question, kept: bool) -> None:
@@ -206,9 +219,10 @@ class Endpoint:
             log.warning("variant.failed variant=%s request=%s reason=%s", one.variant, one.request.id, one.reason)
 
     def _shadowed(self, asked: list[Question]) -> None:
-        self._shadowing -= len(asked)
-        self._ended += asked
-        self._wake()
+        if not self._closed:
+            self._shadows.release(asked)
+            self._ended += asked
+            self._wake()
 
     def _wake(self) -> None:
         if not self._awake:

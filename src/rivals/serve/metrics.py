@@ -91,8 +91,9 @@ class EndpointTally:
         self._counters.add(count)
 
     def shadow(self, outcome: Outcome) -> None:
-        """A variant was asked in the shadow."""
-        self._counters.add(f'rivals_shadow_total{{outcome="{outcome.value}"}}')
+        """A variant was asked in the shadow, or dropped for want of room."""
+        name = "dropped" if outcome is Outcome.SHED else outcome.value
+        self._counters.add(f'rivals_shadow_total{{outcome="{name}"}}')
 
     def shed(self, reason: str) -> None:
         """Something was not done, for want of room or time."""

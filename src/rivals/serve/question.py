@@ -1,10 +1,8 @@
-"""One request put to one variant, and how variants are asked: together, here or in the shadow."""
+"""One request put to one variant, and how variants are asked: together."""
 
 from __future__ import annotations
 
 import math
-import queue
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,10 +13,7 @@ from rivals.errors import BundleError, RequestError
 from rivals.protocols import Policy, Predictor
 from rivals.serve.entries import Closed, Opened
 from rivals.serve.inputs import Inputs
-from rivals.serve.journal import drain
 from rivals.values import SLOTS, Answer, Arm, Columns, Outcome, Request, RoutingTable, Signature
-
-BATCH = 128  # requests in the shadow asked in one go: few, for numpy holds the interpreter while it works
 
 Done = Callable[[Answer | RequestError], None]
 
@@ -107,34 +102,6 @@ def stand_in(failed: Question) -> Question:
     return Question(request, table.champion, failed.serving, table, {}, failed.arrived, failed.done, degraded=True)
 
 
-class Shadows:
-    """Asks in a thread of its own, when there is time; ``back`` gets what was asked, in that thread."""
-
-    def __init__(self, back: Callable[[list[Question]], object]) -> None:
-        self._back = back
-        self._queue: queue.SimpleQueue[Question | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="shadows", daemon=True)
-        self._thread.start()
-
-    def put(self, questions: Sequence[Question]) -> None:
-        """Ask these, after the ones before them."""
-        for one in questions:
-            self._queue.put(one)
-
-    def close(self) -> None:
-        """End, after what waits was asked."""
-        self._queue.put(None)
-        self._thread.join()
-
-    def _run(self) -> None:
-        while (first := self._queue.get()) is not None:
-            batch, last = drain(first, self._queue, BATCH)
-            ask(batch)
-            self._back(batch)
-            if last:
-                return
-
-
 def _ask_together(group: list[Question]) -> None:
     predictor = group[0].serving.predictors[group[0].variant]
     started = time.perf_counter()
@@ -168,10 +135,9 @@ def _together(group: list[Question], predictor: Predictor) -> Columns:
 
 def _answers(predictor: Predictor, columns: Columns) -> list[list[float]]:
     output = predictor.predict(columns)
-    if output.ndim != 2 or len(output) != columns.rows or not math.isfinite(np.sum(output)):  # noqa: PLR2004 -- rows and classes
-        raise BundleError(
-            f"The answer has shape {output.shape} for {columns.rows} rows, or numbers that are not finite."
-        )
+    wanted = (columns.rows, len(predictor.signature.labels) or 1)
+    if output.shape != wanted or not math.isfinite(np.sum(output)):
+        raise BundleError(f"The answer has shape {output.shape}, not {wanted}, or numbers that are not finite.")
     values: list[list[float]] = output.tolist()
     return values
 

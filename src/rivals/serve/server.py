@@ -38,6 +38,7 @@ log = logging.getLogger("rivals.server")
 LOOK = 0.05  # seconds between two looks at the run directory
 SWEEP = 1.0  # seconds between two looks at the connections
 DRAIN = 10.0  # seconds that what is under way may take
+SHADOWS_DRAIN = 1.0  # and that shadows have after that: nobody waits for them
 FILES = 100  # descriptors that are no connections
 SWITCH = 0.0005  # seconds the shadows' thread may keep the interpreter while the loop waits
 
@@ -158,7 +159,10 @@ class _Worker:
         server.close()
         self._http.drain()
         deadline = time.monotonic() + DRAIN
-        while (self._http.connections or not self._endpoint.idle) and time.monotonic() < deadline:  # noqa: ASYNC110 -- two conditions, for some milliseconds
+        while (self._http.connections or not self._endpoint.answered) and time.monotonic() < deadline:  # noqa: ASYNC110 -- two conditions, for some milliseconds
+            await asyncio.sleep(LOOK / 5)
+        deadline = min(deadline, time.monotonic() + SHADOWS_DRAIN)
+        while not self._endpoint.idle and time.monotonic() < deadline:  # noqa: ASYNC110 -- as above
             await asyncio.sleep(LOOK / 5)
         log.info("worker.stopped slot=%d left=%d", config.slot, len(self._http.connections))
 

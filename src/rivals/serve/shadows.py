@@ -1,0 +1,128 @@
+"""Where variants are asked in the shadow: a lane per variant, with room for so much and no more.
+
+A lane is a thread, so a shadow that sleeps holds up nobody but itself; what finds no room is not asked, and counted.
+What a thread cannot keep apart is the interpreter: a model that computes in Python takes turns with the loop
+(benchmarks/shadow.py). Models in native code let go of it.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+
+from rivals.serve.journal import drain
+from rivals.serve.question import Question, ask
+from rivals.values import Columns, Outcome
+
+ROWS = 8_192  # rows of one variant that wait or are being asked; a single larger request has room when nothing waits
+BYTES = 64 << 20  # and their size, roughly
+BATCH = 128  # requests asked in one go: few, for numpy holds the interpreter while it works
+GRACE = 0.2  # seconds that a shadow has left when the endpoint closes
+CELL = 64  # bytes of a value in a list, roughly; a text is longer by its length
+
+
+class Shadows:
+    """Asks in threads of its own, when there is time; ``back`` gets what was asked, in such a thread.
+
+    All methods belong to the loop's thread.
+    """
+
+    def __init__(self, back: Callable[[list[Question]], object]) -> None:
+        self._back = back
+        self._lanes: dict[str, _Lane] = {}
+        self._held: dict[int, tuple[_Lane, Question, int]] = {}
+
+    def __len__(self) -> int:
+        """Questions that are not back yet."""
+        return len(self._held)
+
+    def admit(self, one: Question) -> bool:
+        """Keep room for a question; False where there is none. What was admitted is ``put`` later."""
+        lane = self._lanes.get(one.variant)
+        if lane is None:
+            lane = self._lanes[one.variant] = _Lane(one.variant, self._back)
+        size = _size(one.request.columns)
+        if not lane.take(one.request.columns.rows, size):
+            return False
+        self._held[id(one)] = (lane, one, size)
+        return True
+
+    def put(self, questions: Iterable[Question]) -> None:
+        """Ask these, each after the ones before it of its variant."""
+        for one in questions:
+            self._held[id(one)][0].waiting.put(one)
+
+    def release(self, questions: Sequence[Question]) -> None:
+        """Their room is free again; call it with what came back."""
+        for one in questions:
+            lane, _, size = self._held.pop(id(one))
+            lane.give(one.request.columns.rows, size)
+
+    def keep(self, variants: Iterable[str]) -> None:
+        """End the lanes of all others, once what waits in them was asked."""
+        for name in self._lanes.keys() - set(variants):
+            self._lanes.pop(name).waiting.put(None)
+
+    def close(self) -> list[Question]:
+        """End within ``GRACE``, whatever the shadows do; the questions that never came back."""
+        lanes = {id(lane): lane for lane, *_ in self._held.values()} | {id(one): one for one in self._lanes.values()}
+        for lane in lanes.values():
+            lane.closed = True
+            lane.waiting.put(None)
+        deadline = time.monotonic() + GRACE
+        for lane in lanes.values():
+            lane.thread.join(max(0.0, deadline - time.monotonic()))
+        left = [one for _, one, _ in self._held.values()]
+        self._held.clear()
+        return left
+
+
+class _Lane:
+    """One variant's questions, in their order, asked by one thread."""
+
+    def __init__(self, variant: str, back: Callable[[list[Question]], object]) -> None:
+        self.waiting: queue.SimpleQueue[Question | None] = queue.SimpleQueue()
+        self.closed = False
+        self._rows = self._bytes = 0
+        self._back = back
+        # A daemon: a model that never returns must not keep the process.
+        self.thread = threading.Thread(target=self._run, name=f"shadow {variant}", daemon=True)
+        self.thread.start()
+
+    def take(self, rows: int, size: int) -> bool:
+        """Make room, where there is room."""
+        if self._rows and (self._rows + rows > ROWS or self._bytes + size > BYTES):
+            return False
+        self._rows, self._bytes = self._rows + rows, self._bytes + size
+        return True
+
+    def give(self, rows: int, size: int) -> None:
+        """Give room back."""
+        self._rows, self._bytes = self._rows - rows, self._bytes - size
+
+    def _run(self) -> None:
+        while (first := self.waiting.get()) is not None and not self.closed:
+            batch, last = drain(first, self.waiting, BATCH)
+            try:
+                ask(batch)
+            except BaseException as error:  # noqa: BLE001 -- a model that calls exit() ends neither lane nor process
+                for one in batch:
+                    if one.outcome is Outcome.OPEN:
+                        one.outcome, one.reason = Outcome.ERROR, f"{type(error).__name__}: {error}"
+            with suppress(RuntimeError):  # the loop may be gone by now
+                self._back(batch)
+            if last:
+                return
+
+
+def _size(columns: Columns) -> int:
+    """Bytes that a request's rows hold, roughly."""
+    size = 0
+    for values in columns.values.values():
+        size += CELL * len(values)
+        if values and isinstance(values[0], str | None):
+            size += sum(len(value) for value in values if isinstance(value, str))
+    return size
