@@ -100,5 +100,6 @@ def endpoint_config(workspace: Workspace, clock: Clock) -> EndpointConfig:
         time=data.time,
         id=data.id,
         columns=tuple(columns.values()),
+        slices=endpoint.rollout.slices,
         clock=clock,
     )

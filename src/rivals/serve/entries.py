@@ -32,6 +32,7 @@ class Opened(msgspec.Struct, array_like=True, gc=False):
     time: float
     unit: str
     propensity: Mapping[str, float]
+    slices: Sequence[tuple[str, ...]] = ()  # by row; none where none are declared
 
 
 class Closed(msgspec.Struct, array_like=True, gc=False):
@@ -158,6 +159,7 @@ def _exposures(endpoint: str, one: Opened) -> Iterator[Exposure]:
             time=one.time,
             unit=one.unit,
             propensity=one.propensity,
+            slices=one.slices[row] if one.slices else (),
         )
 
 
