@@ -175,7 +175,9 @@ class Reconciler:
 
     def _inputs(self, columns: tuple[Column, ...]) -> Inputs:
         config = self.config
-        beside = frozenset(name for name in (config.time, config.id, config.unit_column, *config.extra, *config.slices) if name)
+        beside = frozenset(
+            name for name in (config.time, config.id, config.unit_column, *config.extra, *config.slices) if name
+        )
         return Inputs(columns, beside, config.time, config.unit_column, config.slices)
 
     def _folder(self, digest: str) -> Path:
