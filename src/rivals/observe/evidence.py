@@ -111,11 +111,11 @@ class EvidenceState:
         return self.quality.blocks
 
 
-def begin(rollout: Rollout, cursor: int = 0, *, tau_ms: float = math.inf) -> EvidenceState:
+def begin(rollout: Rollout, cursor: int = 0, *, tau_ms: float | None = None) -> EvidenceState:
     """No evidence yet. ``cursor``: exposures up to it are older than the rollout; ``tau_ms``: slower is slow."""
     names = (rollout.champion.variant, rollout.challenger.variant)
     state = EvidenceState(*names, rollout.started, next_block=rollout.started, latest=rollout.started, cursor=cursor)
-    return replace(state, slow=Slow(tau_ms * 1e3))
+    return replace(state, slow=Slow(None if tau_ms is None else tau_ms * 1e3))
 
 
 def due(state: EvidenceState, now: float, rules: Rules) -> list[float]:
@@ -156,7 +156,7 @@ def evidence(state: EvidenceState, rollout: Rollout, now: float) -> Evidence:
     estimates = {"silence": max(0.0, now - state.latest), "share": rollout.share}
     if state.shadows:
         estimates["shadow.dropped_share"] = state.dropped / state.shadows
-    if math.isfinite(state.slow.tau_us):
+    if state.slow.tau_us is not None:
         estimates["latency.tau_ms"] = state.slow.tau_us / 1e3
     if labelled:
         estimates["quality.difference"] = state.loss / labelled
@@ -247,7 +247,7 @@ class _Answers:
 
     __slots__ = (
         "arm", "before", "dropped", "good", "latest", "mix", "pair", "quick", "rate", "rules", "seen", "shadows",
-        "slow_arm", "slow_rate", "slow_units", "tallies", "units",
+        "slow_arm", "slow_rate", "slow_units", "tallies", "tau", "units",
     )  # fmt: skip
 
     def __init__(self, state: EvidenceState, rules: Rules) -> None:
@@ -255,7 +255,7 @@ class _Answers:
         self.tallies = {state.champion: _Tally(state.counts[0]), state.challenger: _Tally(state.counts[1])}
         self.latest, self.shadows, self.dropped = state.latest, state.shadows, state.dropped
         self.arm, self.rate, self.good = state.arm, state.rate, 0
-        self.slow_arm, self.slow_rate, self.quick = state.slow.arm, state.slow.rate, 0
+        self.tau, self.slow_arm, self.slow_rate, self.quick = state.slow.tau_us, state.slow.arm, state.slow.rate, 0
         self.units, self.slow_units = _Units(state.units, UNITS), _Units(state.slow_units, UNITS)
         self.mix, self.seen = dict(state.mix), _Units(state.seen, SEEN)
 
@@ -271,7 +271,7 @@ class _Answers:
         tally = self.tallies[one.variant]
         tally.asked += 1
         tally.asked_failures += failed
-        slow = failed or one.latency_us > self.before.slow.tau_us
+        slow = self.tau is not None and (failed or one.latency_us > self.tau)
         challenger = one.variant == self.before.challenger
         if challenger:
             self.latest = max(self.latest, one.time)
@@ -285,7 +285,7 @@ class _Answers:
         tally.failures += failed
         if failed and self.units.first(one):
             self.arm = on_failure(self.arm, challenger, share, self.rules.margin)
-        if slow and math.isfinite(self.before.slow.tau_us) and self.slow_units.first(one):
+        if slow and self.slow_units.first(one):
             self.slow_arm = on_failure(self.slow_arm, challenger, share, self.rules.margin)
         if (share in self.mix or len(self.mix) < SHARES) and self.seen.first(one):
             ours, theirs = self.mix.get(share, (0, 0))
@@ -299,7 +299,7 @@ class _Answers:
         if slow:
             self.slow_rate = on_answers(self.slow_rate, self.quick, failed=True, limit=self.rules.slow_limit)
             self.quick = 0
-        else:
+        elif self.tau is not None:
             self.quick += 1
 
     def state(self) -> EvidenceState:

@@ -46,13 +46,13 @@ OTHER = "(other)"
 class Slow:
     """Who is slow: which of the two the slow answers to clients come from, and how often the challenger is."""
 
-    tau_us: float = math.inf  # slower than this is slow; stated before the rollout
+    tau_us: float | None = None  # slower than this is slow; stated before the rollout, or nothing is
     arm: FailureArm = field(default_factory=FailureArm)
     rate: RateLimit = field(default_factory=RateLimit)
 
     def found(self) -> dict[str, float]:
         """Log e-values; none where nothing is called slow."""
-        if not math.isfinite(self.tau_us):
+        if self.tau_us is None:
             return {}
         return {
             "latency.harm": self.arm.harm.highest,

@@ -234,6 +234,16 @@ class Store:
             if reward is not None
         ]
 
+    def latencies(self, endpoint: str, variant: str, most: int) -> list[int]:
+        """How long the last ``most`` answers of a variant to clients took, in microseconds; the latest first."""
+        one = schema.exposures.c
+        query = (
+            sa.select(one.latency_us)
+            .where(one.endpoint == endpoint, one.variant == variant, one.closed_seq.is_not(None))
+            .where(one.shadow.is_(False), one.outcome == Outcome.OK.value)
+        )
+        return [value for (value,) in self.rows(query.order_by(one.closed_seq.desc()).limit(most))]
+
     def counts(self, endpoint: str) -> dict[str, dict[str, int]]:
         """Closed exposures by variant: ``requests`` and ``failures`` for clients, ``shadows`` and ``shadow_failures``.
 

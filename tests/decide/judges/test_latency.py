@@ -28,7 +28,7 @@ def test_each_limit_is_held(limits: dict[str, Any], measured: dict[str, float], 
 
 
 @pytest.mark.parametrize(
-    ("limits", "says"), [({}, "say p99_ms"), ({"p99_ms": 0}, "above 0"), ({"p50_us": "5"}, "above 0")]
+    ("limits", "says"), [({"alpha": 1}, "alpha"), ({"p99_ms": 0}, "above 0"), ({"p50_us": "5"}, "above 0")]
 )
 def test_a_limit_is_a_number_above_zero(limits: dict[str, Any], says: str) -> None:
     with pytest.raises(SpecError, match=says):
