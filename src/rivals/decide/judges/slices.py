@@ -60,12 +60,14 @@ class Slices:
             short = budget.short(needed.get(last, math.nan))
             status, reason = Status.INCONCLUSIVE, f"not decided where {_told(evidence, last)} ({short})"
         return Verdict(
-            "slices", status, reason, {name: value for name, value in figures.items() if not math.isnan(value)}
+            "slices", status, reason, {name: value for name, value in figures.items() if math.isfinite(value)}
         )
 
 
 def _by_slice(log_e: Mapping[str, float], prefix: str) -> dict[str, float]:
-    return {name.removeprefix(prefix): value for name, value in log_e.items() if name.startswith(prefix)}
+    """By slice; what is not a number proves nothing."""
+    found = {name.removeprefix(prefix): value for name, value in log_e.items() if name.startswith(prefix)}
+    return {name: -math.inf if math.isnan(value) else value for name, value in found.items()}
 
 
 def _told(evidence: Evidence, name: str) -> str:
