@@ -196,6 +196,7 @@ class Exposure:
     outcome: Outcome = Outcome.OPEN
     latency_us: int = 0
     output: tuple[float, ...] = ()  # probabilities by label, or one value
+    slices: tuple[str, ...] = ()  # the declared slices it falls into, as "carrier=UA"
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +236,7 @@ class Pair:
     champion: tuple[float, ...]
     challenger: tuple[float, ...]
     label: Any = None
+    slices: tuple[str, ...] = ()  # the declared slices it falls into
 
 
 # -- judgement --------------------------------------------------------------------------------------

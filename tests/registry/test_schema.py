@@ -65,3 +65,15 @@ def test_what_was_shipped_is_on_the_disk_and_readers_are_not_in_the_way(store: S
 def test_every_table_can_be_made_in_postgresql(table: sa.Table) -> None:
     made = str(sa.schema.CreateTable(table).compile(dialect=postgresql.dialect()))
     assert "CREATE TABLE" in made
+
+
+def test_a_store_from_before_slices_gets_their_column(url: str, tmp_path: Path) -> None:
+    Store(url).close()
+    connection = sqlite3.connect(tmp_path / "store.db")
+    with connection:
+        connection.execute("alter table exposures drop column slices")
+    connection.close()
+    store = Store(url)
+    store.ship("j", 1, [an_exposure("a/0", slices=("c=x",))], [], [])
+    assert store.exposure("a")[0].slices == ("c=x",)
+    store.close()

@@ -165,6 +165,17 @@ def answered(store: Store) -> None:
     store.ship("j", 1, opens, closes, labels)
 
 
+def test_pairs_know_the_slices_they_fall_into_and_latencies_come_latest_first(store: Store) -> None:
+    slices = ("carrier=UA", "origin=(none)")
+    opens = [an_exposure("a/0", slices=slices), an_exposure("a/0", "new", shadow=True, slices=slices)]
+    opens += [an_exposure("b/0"), an_exposure("c/0"), an_exposure("d/0", outcome=Outcome.SHED)]
+    closes = [a_close("a/0"), a_close("a/0", "new"), a_close("b/0", outcome=Outcome.ERROR)]
+    store.ship("j", 1, opens, [*closes, ("c/0", "old", Outcome.OK, 900, (1.0,))], [])
+    assert [pair.slices for pair in store.pairs("e", "old", "new", 0.0, 9.0)] == [slices]
+    assert store.latencies("e", "old", 10) == [900, 120]
+    assert store.latencies("e", "old", 1) == [900]
+
+
 def test_pairs_are_rows_both_answered_in_the_time_with_their_label(store: Store) -> None:
     answered(store)
     pairs = store.pairs("e", "old", "new", 1.0, 6.0)

@@ -156,3 +156,13 @@ def test_a_column_that_is_two_things_is_refused() -> None:
 def test_ids_are_short_and_printable(text: str) -> None:
     with pytest.raises(RequestError, match="at most 256 printable characters"):
         printable("An id", text)
+
+
+def test_rows_fall_into_declared_slices() -> None:
+    inputs = Inputs(INPUTS.columns, slices=("color", "a", "away"))
+    assert inputs.slices_of(Columns({"color": ["red", ""], "a": [7.0, 7]}, 2)) == [
+        ("color=red", "a=7", "away=(none)"),
+        ("color=(none)", "a=7", "away=(none)"),
+    ]
+    assert len(inputs.slices_of(Columns({"color": ["x" * 500]}, 1))[0][0]) < 80
+    assert INPUTS.slices_of(Columns(GOOD, 2)) == []

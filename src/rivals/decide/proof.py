@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rivals.errors import SpecError
+from rivals.values import Counts, Evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +47,24 @@ class Budget:
 def figure(figures: Mapping[str, float], name: str) -> float:
     """A figure by its name; NaN, which nothing is proven by, where there is none."""
     return figures.get(name, math.nan)
+
+
+MOST_DROPPED = 0.05  # of the shadow's questions; beyond it the pairs that are left are a selection
+
+
+def biased(evidence: Evidence, most: float = MOST_DROPPED) -> str:
+    """Why paired answers cannot be compared, as a sentence; empty where they can."""
+    dropped = evidence.estimates.get("shadow.dropped_share", 0.0)
+    if dropped <= most:
+        return ""
+    return f"the comparison is biased: {dropped:.1%} of the shadow's questions have no answer (at most {most:.0%})"
+
+
+def unmet(evidence: Evidence) -> bool:
+    """Whether no client can have met the challenger yet, so that what only clients can show is not known.
+
+    Such a judge lets a rollout out of the shadow, for it has nothing to say there; on every later step silence is
+    inconclusive.
+    """
+    met = evidence.counts.get(evidence.challenger, Counts()).requests
+    return not met and evidence.estimates.get("share", math.nan) == 0

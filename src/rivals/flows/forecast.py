@@ -8,6 +8,7 @@ import numpy as np
 
 from rivals.errors import DataError
 from rivals.flows.compare import banked
+from rivals.flows.judges import among
 from rivals.flows.workspace import Workspace
 from rivals.observe.outcomes import LOSSES
 from rivals.statistics.offline import blocks_of
@@ -32,7 +33,7 @@ def forecast(workspace: Workspace, champion: str, challenger: str) -> float | No
         means.tolist(),
         np.random.default_rng(spec.seed),
         proof=math.log(1 / wish.risk.alpha),
-        against=math.log(len(wish.judges) / wish.risk.alpha),
+        against=math.log(among(workspace) / wish.risk.alpha),
         block=wish.block,
         label_delay=spec.data.label_delay,
         climb=wish.every * len(wish.steps),

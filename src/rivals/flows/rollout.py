@@ -5,21 +5,19 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from inspect import signature
 from typing import Any
 
 import msgspec
 
-from rivals import plugins
 from rivals.bundles import read_manifest
 from rivals.decide import rollout as rules_of
 from rivals.decide.analysis import analyse
 from rivals.errors import RolloutError
+from rivals.flows.judges import judges_of, reward_rules, slow_ms
 from rivals.flows.workspace import Workspace
 from rivals.observe.evidence import EvidenceState, Rules, advance, begin, due, evidence
-from rivals.protocols import Judge
 from rivals.registry.ledger import Ledger
 from rivals.registry.store import Transaction
 from rivals.serve.reconcile import read_endpoint
@@ -36,7 +34,6 @@ from rivals.values import (
     RoutingTable,
     SetRoutes,
     Shadow,
-    Use,
     Verdict,
     Version,
 )
@@ -92,6 +89,7 @@ def start_rollout(workspace: Workspace, variant: str) -> Started:
 
     days = forecast(workspace, table.champion, variant)
     too_long = days is not None and days * DAY > wish.deadline
+    tau = slow_ms(workspace, table.champion)
     sentence = (
         f"{variant} starts in the shadow of {table.champion}; {_told(days)}, the deadline is {wish.deadline / DAY:g}."
     )
@@ -100,11 +98,12 @@ def start_rollout(workspace: Workspace, variant: str) -> Started:
             "challenger": variant,
             "champion": table.champion,
             "expected_days": days if days is not None and math.isfinite(days) else None,
+            "slow_ms": tau,
             "by": "a person",
         }
         Ledger(store).append(tx, endpoint.name, "rollout.started", now, {"rollout": begun.id, **body})
         _act(tx, workspace, begun, [SetRoutes(0.0)])
-        tx.put_state(f"evidence/{begun.id}", msgspec.json.encode(begin(begun, cursor=store.closings())))
+        tx.put_state(f"evidence/{begun.id}", msgspec.json.encode(begin(begun, cursor=store.closings(), tau_ms=tau)))
         tx.put_rollout(begun)
     return Started(begun, days if days is not None and math.isfinite(days) else None, too_long, sentence)
 
@@ -192,7 +191,15 @@ def look(workspace: Workspace, rollout: Rollout, state: EvidenceState, now: floa
         state = advance(state, exposures, (), now, rules, cursor=closed[-1][0])
     starts = due(state, now, rules)
     blocks = ((start, store.pairs(rollout.endpoint, *pair, start, start + rules.block)) for start in starts)
-    return advance(state, (), blocks, now, rules)
+    rewards = {}
+    if rules.reward is not None:
+        # A unit that comes again is counted in the block of its first answer, and there alone.
+        again = workspace.endpoint.unit != "request"
+        rewards = {
+            start: store.rewarded(rollout.endpoint, rollout.started if again else start, start + rules.block)
+            for start in starts
+        }
+    return advance(state, (), blocks, now, rules, rewards=rewards)
 
 
 def rules_for(workspace: Workspace, rollout: Rollout) -> Rules:
@@ -204,17 +211,13 @@ def rules_for(workspace: Workspace, rollout: Rollout) -> Rules:
         labels=signature.labels,
         margin=wish.risk.failure_margin,
         limit=wish.risk.failure_limit,
+        slow_limit=wish.risk.slow_limit,
         quality_margin=wish.risk.margin,
+        slice_margin=wish.risk.slice_margin,
+        reward=reward_rules(workspace),
         block=wish.block,
         label_delay=spec.data.label_delay,
     )
-
-
-def judges_of(workspace: Workspace) -> Sequence[Judge]:
-    """The judges of the project file; they share the rollout's one alpha."""
-    wish = workspace.endpoint.rollout
-    common = {"alpha": wish.risk.alpha, "among": len(wish.judges)}
-    return [_judge(use, common) for use in wish.judges]
 
 
 def clock_of(workspace: Workspace) -> float:
@@ -306,12 +309,6 @@ def _record(
 def _state(workspace: Workspace, rollout: Rollout) -> EvidenceState:
     raw = workspace.store.state(f"evidence/{rollout.id}")
     return msgspec.json.decode(raw, type=EvidenceState) if raw else begin(rollout)
-
-
-def _judge(use: Use, common: Mapping[str, Any]) -> Judge:
-    takes = signature(plugins.factory(Judge, use.name)).parameters
-    shared = {name: value for name, value in common.items() if name in takes}
-    return plugins.make(Judge, Use(use.name, {**shared, **use.options}))
 
 
 def _version(table: RoutingTable, variant: str) -> Version:

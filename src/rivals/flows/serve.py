@@ -101,6 +101,7 @@ def endpoint_config(workspace: Workspace, clock: Clock) -> EndpointConfig:
         time=data.time,
         id=data.id,
         columns=tuple(columns.values()),
+        slices=endpoint.rollout.slices,
         clock=clock,
         signed=endpoint.feedback.signed,
         rating=endpoint.feedback.rating,

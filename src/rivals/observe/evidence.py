@@ -15,34 +15,61 @@ once. What judges find in ``Evidence``:
 ``estimates["silence"]``       seconds since the challenger was last asked anything
 ``["quality.difference"]``     mean loss difference, challenger minus champion, over all labelled pairs
 ``["quality.spread"]``         standard deviation of the difference over blocks
+``["shadow.dropped_share"]``   of the shadow's questions that have no answer: what is paired is then a selection
+``["share"]``                  of the traffic that the challenger has now; 0 in the shadow
 =============================  ==================================================================================
+
+``guardrails`` has the rest: latency, declared slices, reward, the split itself.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
 from rivals.errors import DataError, SpecError
-from rivals.observe.outcomes import Metric, difference, matured
+from rivals.observe.guardrails import (
+    SHARES,
+    RewardBets,
+    RewardRules,
+    SliceBets,
+    Slow,
+    mismatch,
+    on_rewards,
+    on_slices,
+    reward_found,
+    share_of,
+    slices_found,
+)
+from rivals.observe.outcomes import Metric, losses, matured
 from rivals.statistics.eprocess import BlockBets, FailureArm, RateLimit, on_answers, on_block, on_failure
-from rivals.values import Counts, Evidence, Exposure, Outcome, Pair, Rollout
+from rivals.values import Counts, Evidence, Exposure, Outcome, Pair, Rewarded, Rollout
 
 UNITS = 5_000  # failed units remembered; a pair with more failures than that was decided long ago
+SEEN = 2_000  # units that come again, counted for the split; the first ones stand for all
+
+
+NO_REWARDS: Mapping[float, Sequence[Rewarded]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What counts as evidence. ``margin`` and ``limit`` are of the failure rate, ``quality_margin`` of the loss."""
+    """What counts as evidence. ``margin`` and ``limit`` are of the failure rate, ``quality_margin`` of the loss.
+
+    ``margin`` is that of slow answers too, and ``slow_limit`` their limit; ``slice_margin`` is of the loss in a slice.
+    """
 
     metric: Metric = "brier"
     labels: tuple[Any, ...] = (0, 1)  # of the classifier's outputs, in their order
     margin: float = 0.5
     limit: float = 0.01
+    slow_limit: float = 0.02
     quality_margin: float = 0.002
+    slice_margin: float = 0.02
+    reward: RewardRules | None = None
     bound: float = math.inf  # squared errors are clipped at it
     block: float = 86_400.0
     label_delay: float = 0.0
@@ -69,6 +96,14 @@ class EvidenceState:
     units: tuple[int, ...] = ()  # that failed already: one bet each
     quality: BlockBets = field(default_factory=BlockBets)
     loss: float = 0.0  # summed difference over labelled pairs
+    shadows: int = 0  # questions that were to be put in the shadow, to either
+    dropped: int = 0  # of those: without an answer
+    slow: Slow = field(default_factory=Slow)
+    slow_units: tuple[int, ...] = ()
+    slices: dict[str, SliceBets] = field(default_factory=dict)
+    reward: RewardBets = field(default_factory=RewardBets)
+    mix: dict[float, tuple[int, int]] = field(default_factory=dict)
+    seen: tuple[int, ...] = ()  # units of the mix that may come again
 
     @property
     def blocks(self) -> int:
@@ -76,10 +111,11 @@ class EvidenceState:
         return self.quality.blocks
 
 
-def begin(rollout: Rollout, cursor: int = 0) -> EvidenceState:
-    """No evidence yet. ``cursor``: exposures up to it are older than the rollout."""
+def begin(rollout: Rollout, cursor: int = 0, *, tau_ms: float | None = None) -> EvidenceState:
+    """No evidence yet. ``cursor``: exposures up to it are older than the rollout; ``tau_ms``: slower is slow."""
     names = (rollout.champion.variant, rollout.challenger.variant)
-    return EvidenceState(*names, rollout.started, next_block=rollout.started, latest=rollout.started, cursor=cursor)
+    state = EvidenceState(*names, rollout.started, next_block=rollout.started, latest=rollout.started, cursor=cursor)
+    return replace(state, slow=Slow(None if tau_ms is None else tau_ms * 1e3))
 
 
 def due(state: EvidenceState, now: float, rules: Rules) -> list[float]:
@@ -95,8 +131,11 @@ def advance(
     rules: Rules,
     *,
     cursor: int | None = None,
+    rewards: Mapping[float, Sequence[Rewarded]] = NO_REWARDS,
 ) -> EvidenceState:
     """Take in closed exposures (answers to clients and shadows alike, in the order they closed) and matured blocks.
+
+    ``rewards``: by the start of a block, those of its time; where units come again, of the rollout up to its end.
 
     Exposures of other variants, or from before the rollout, are passed over; a block that was bet on is not bet on
     again. ``cursor`` is where the next exposures come after. Raises ``DataError`` on a block that is not due.
@@ -106,6 +145,7 @@ def advance(
         if start + rules.block + rules.label_delay > now:
             raise DataError(f"The block at {start:.0f} is not due at {now:.0f}; take blocks from `due`.")
         if start >= state.next_block:
+            state = _with_rewards(state, start, rewards.get(start, ()), rules)
             state = _with_block(state, start, pairs, rules)
     return state if cursor is None else replace(state, cursor=cursor)
 
@@ -113,11 +153,17 @@ def advance(
 def evidence(state: EvidenceState, rollout: Rollout, now: float) -> Evidence:
     """The state as judges read it."""
     labelled = state.counts[0].labelled
-    estimates = {"silence": max(0.0, now - state.latest)}
+    estimates = {"silence": max(0.0, now - state.latest), "share": rollout.share}
+    if state.shadows:
+        estimates["shadow.dropped_share"] = state.dropped / state.shadows
+    if state.slow.tau_us is not None:
+        estimates["latency.tau_ms"] = state.slow.tau_us / 1e3
     if labelled:
         estimates["quality.difference"] = state.loss / labelled
     if state.blocks > 1:
         estimates["quality.spread"] = state.quality.spread
+    slices, of_slices = slices_found(state.slices, labelled)
+    reward, of_reward = reward_found(state.reward)
     log_e = {
         "failures.harm": state.arm.harm.highest,
         "failures.noninferior": state.arm.noninferior.highest,
@@ -126,7 +172,12 @@ def evidence(state: EvidenceState, rollout: Rollout, now: float) -> Evidence:
         "quality.better": state.quality.better.highest,
         "quality.worse": state.quality.worse.highest,
         "quality.noninferior": state.quality.noninferior.highest,
+        "ratio.mismatch": mismatch(state.mix),
+        **state.slow.found(),
+        **slices,
+        **reward,
     }
+    estimates |= of_slices | of_reward
     counts = {state.champion: state.counts[0], state.challenger: state.counts[1]}
     return Evidence(
         rollout.endpoint, state.champion, state.challenger, now, counts, log_e, estimates, blocks=state.blocks
@@ -134,63 +185,140 @@ def evidence(state: EvidenceState, rollout: Rollout, now: float) -> Evidence:
 
 
 def _with_answers(state: EvidenceState, exposures: Iterable[Exposure], rules: Rules) -> EvidenceState:
-    tallies = {state.champion: _Tally(state.counts[0]), state.challenger: _Tally(state.counts[1])}
-    arm, rate, latest, units, good = state.arm, state.rate, state.latest, dict.fromkeys(state.units), 0
+    found = _Answers(state, rules)
     for one in exposures:
-        tally = tallies.get(one.variant)
-        if tally is None or one.time < state.started or one.outcome is Outcome.OPEN:
-            continue
-        # A shadow without room was not asked: that is no fault of its. A client without an answer always counts.
-        if one.shadow and one.outcome is Outcome.SHED:
-            continue
-        failed = one.outcome is not Outcome.OK
-        tally.asked += 1
-        tally.asked_failures += failed
-        challenger = one.variant == state.challenger
-        if challenger:
-            latest = max(latest, one.time)
-            # Rows of one request fail together; the first one stands for all.
-            if one.id.endswith("/0"):
-                if failed:
-                    rate, good = on_answers(rate, good, failed=True, limit=rules.limit), 0
-                else:
-                    good += 1
-        share = 0.0 if one.shadow else _share(one, state)
-        if not 0 < share < 1:
-            continue
-        tally.requests += 1
-        tally.failures += failed
-        if failed and len(units) < UNITS and (unit := _short(one.unit)) not in units:
-            units[unit] = None
-            arm = on_failure(arm, challenger, share, rules.margin)
-    rate = on_answers(rate, good, failed=False, limit=rules.limit)
-    counts = (tallies[state.champion].counts(), tallies[state.challenger].counts())
-    return replace(state, arm=arm, rate=rate, latest=latest, units=tuple(units), counts=counts)
+        if one.variant in found.tallies and one.time >= state.started and one.outcome is not Outcome.OPEN:
+            found.take(one)
+    return found.state()
 
 
 def _with_block(state: EvidenceState, start: float, pairs: Sequence[Pair], rules: Rules) -> EvidenceState:
     state = replace(state, next_block=start + rules.block)
-    found = difference(pairs, rules.metric, rules.labels, bound=rules.bound, min_pairs=rules.min_pairs)
-    if found is None:
+    known, each = losses(pairs, rules.metric, rules.labels, rules.bound)
+    rows = len(each)
+    state = replace(state, slices=on_slices(state.slices, known, each, rules.slice_margin, rules.min_pairs))
+    if rows < max(1, rules.min_pairs):
         return state
-    champion, challenger = (replace(one, labelled=one.labelled + found.rows) for one in state.counts)
+    mean = math.fsum(each) / rows
+    champion, challenger = (replace(one, labelled=one.labelled + rows) for one in state.counts)
     return replace(
         state,
-        quality=on_block(state.quality, found.mean, rules.quality_margin),
-        loss=state.loss + found.mean * found.rows,
+        quality=on_block(state.quality, mean, rules.quality_margin),
+        loss=state.loss + mean * rows,
         counts=(champion, challenger),
     )
 
 
-def _share(one: Exposure, state: EvidenceState) -> float:
-    """The challenger's share among the two when the request was routed; 0 or 1: not randomised between them."""
-    challenger, champion = one.propensity.get(state.challenger, 0.0), one.propensity.get(state.champion, 0.0)
-    return challenger / (challenger + champion) if challenger + champion > 0 else 0.0
+def _with_rewards(state: EvidenceState, start: float, rewards: Sequence[Rewarded], rules: Rules) -> EvidenceState:
+    if rules.reward is None or not rewards:
+        return state
+    pair = (state.champion, state.challenger)
+    return replace(
+        state, reward=on_rewards(state.reward, rewards, pair, start, rules.reward, min_units=rules.min_pairs)
+    )
 
 
 def _short(unit: str) -> int:
     """A unit in six bytes; two that fall together cost one bet, no truth."""
     return int.from_bytes(blake2b(unit.encode(), digest_size=6).digest(), "big")
+
+
+class _Units:
+    """Units that were counted already, as far as they can come again. ``most`` are remembered."""
+
+    __slots__ = ("known", "most")
+
+    def __init__(self, known: Iterable[int], most: int) -> None:
+        self.known, self.most = dict.fromkeys(known), most
+
+    def first(self, one: Exposure) -> bool:
+        """Whether this is the unit's first time."""
+        name, _, row = one.id.rpartition("/")
+        if name == one.unit:  # a unit of its own: its rows are answered together, and the first one stands for all
+            return row == "0"
+        if len(self.known) >= self.most or (unit := _short(one.unit)) in self.known:
+            return False
+        self.known[unit] = None
+        return True
+
+
+class _Answers:
+    """A state while exposures are being taken into it."""
+
+    __slots__ = (
+        "arm", "before", "dropped", "good", "latest", "mix", "pair", "quick", "rate", "rules", "seen", "shadows",
+        "slow_arm", "slow_rate", "slow_units", "tallies", "tau", "units",
+    )  # fmt: skip
+
+    def __init__(self, state: EvidenceState, rules: Rules) -> None:
+        self.before, self.rules, self.pair = state, rules, (state.champion, state.challenger)
+        self.tallies = {state.champion: _Tally(state.counts[0]), state.challenger: _Tally(state.counts[1])}
+        self.latest, self.shadows, self.dropped = state.latest, state.shadows, state.dropped
+        self.arm, self.rate, self.good = state.arm, state.rate, 0
+        self.tau, self.slow_arm, self.slow_rate, self.quick = state.slow.tau_us, state.slow.arm, state.slow.rate, 0
+        self.units, self.slow_units = _Units(state.units, UNITS), _Units(state.slow_units, UNITS)
+        self.mix, self.seen = dict(state.mix), _Units(state.seen, SEEN)
+
+    def take(self, one: Exposure) -> None:
+        """Count one closed exposure of the pair."""
+        failed = one.outcome is not Outcome.OK
+        if one.shadow:
+            self.shadows += 1
+            self.dropped += failed
+            # A shadow without room was not asked: that is no fault of its. A client without an answer always counts.
+            if one.outcome is Outcome.SHED:
+                return
+        tally = self.tallies[one.variant]
+        tally.asked += 1
+        tally.asked_failures += failed
+        slow = self.tau is not None and (failed or one.latency_us > self.tau)
+        challenger = one.variant == self.before.challenger
+        if challenger:
+            self.latest = max(self.latest, one.time)
+            # Rows of one request fail together; the first one stands for all.
+            if one.id.endswith("/0"):
+                self._asked(failed, slow)
+        share = 0.0 if one.shadow else share_of(one.propensity, *self.pair)
+        if not 0 < share < 1:
+            return
+        tally.requests += 1
+        tally.failures += failed
+        if failed and self.units.first(one):
+            self.arm = on_failure(self.arm, challenger, share, self.rules.margin)
+        if slow and self.slow_units.first(one):
+            self.slow_arm = on_failure(self.slow_arm, challenger, share, self.rules.margin)
+        if (share in self.mix or len(self.mix) < SHARES) and self.seen.first(one):
+            ours, theirs = self.mix.get(share, (0, 0))
+            self.mix[share] = (ours, theirs + 1) if challenger else (ours + 1, theirs)
+
+    def _asked(self, failed: bool, slow: bool) -> None:
+        if failed:
+            self.rate, self.good = on_answers(self.rate, self.good, failed=True, limit=self.rules.limit), 0
+        else:
+            self.good += 1
+        if slow:
+            self.slow_rate = on_answers(self.slow_rate, self.quick, failed=True, limit=self.rules.slow_limit)
+            self.quick = 0
+        elif self.tau is not None:
+            self.quick += 1
+
+    def state(self) -> EvidenceState:
+        """All of it, as a state again."""
+        quick = on_answers(self.slow_rate, self.quick, failed=False, limit=self.rules.slow_limit)
+        return replace(
+            self.before,
+            arm=self.arm,
+            rate=on_answers(self.rate, self.good, failed=False, limit=self.rules.limit),
+            latest=self.latest,
+            units=tuple(self.units.known),
+            counts=(self.tallies[self.pair[0]].counts(), self.tallies[self.pair[1]].counts()),
+            shadows=self.shadows,
+            dropped=self.dropped,
+            slow=replace(self.before.slow, arm=self.slow_arm, rate=quick),
+            slow_units=tuple(self.slow_units.known),
+            mix=self.mix,
+            seen=tuple(self.seen.known),
+        )
 
 
 class _Tally:

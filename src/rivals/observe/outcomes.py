@@ -50,16 +50,24 @@ def difference(
     ``labels`` are those of the outputs, in their order; a label that is not among them is no label. Silence is not
     evidence: a block without enough labels is skipped, never counted as equal.
     """
+    _, each = losses(pairs, metric, labels, bound)
+    return Difference(math.fsum(each) / len(each), len(each)) if len(each) >= max(1, min_pairs) else None
+
+
+def losses(
+    pairs: Sequence[Pair], metric: Metric, labels: Sequence[Any], bound: float = math.inf
+) -> tuple[list[Pair], Floats]:
+    """The pairs that have a label, and the loss difference of each (n,): challenger minus champion, finite."""
     truths = _truths(pairs, metric, labels)
     known = [(pair, truth) for pair, truth in zip(pairs, truths, strict=True) if truth is not None]
-    if len(known) < max(1, min_pairs):
-        return None
+    if not known:
+        return [], np.zeros(0)
     target = np.array([truth for _, truth in known], np.float64)
     champion = np.array([pair.champion for pair, _ in known], np.float64)
     challenger = np.array([pair.challenger for pair, _ in known], np.float64)
     each = LOSSES[metric](target, challenger, bound) - LOSSES[metric](target, champion, bound)
-    each = each[np.isfinite(each)]
-    return Difference(math.fsum(each) / len(each), len(each)) if len(each) >= max(1, min_pairs) else None
+    finite = np.isfinite(each)
+    return [pair for (pair, _), has in zip(known, finite.tolist(), strict=True) if has], each[finite]
 
 
 def by_unit(rewards: Iterable[Rewarded]) -> list[Rewarded]:

@@ -57,6 +57,7 @@ exposures = sa.Table(
     Column("outcome", Text, nullable=False),
     Column("latency_us", Integer, nullable=False),
     Column("output", Text, nullable=False),
+    Column("slices", Text, nullable=False, server_default="[]"),
     Column("closed_seq", BigInteger),  # in the order of closing; null while open
     Index("exposures_key", "id", "variant", unique=True),
     Index("exposures_by_time", "endpoint", "time"),
@@ -158,8 +159,8 @@ def open_engine(url: str) -> sa.Engine:
             _set_up_sqlite(engine)
         with engine.connect() as connection:
             found = _version(connection)
-            new = set(metadata.tables) - set(sa.inspect(connection).get_table_names())
-        if found in {None, VERSION} and new:  # tables may join within one version; columns may not
+            new = set(metadata.tables) - set(sa.inspect(connection).get_table_names()) or _lacking(connection)
+        if found in {None, VERSION} and new:  # tables and columns with a default may join within one version
             found = _create(engine)
     except sa.exc.SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
@@ -177,6 +178,9 @@ def _create(engine: sa.Engine) -> int:
     # In one write transaction: of several processes that meet an empty database, one makes the tables.
     with writing(engine) as connection:
         found = _version(connection)
+        for column in _lacking(connection):
+            added = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
+            connection.exec_driver_sql(f"ALTER TABLE {column.table.name} ADD COLUMN {added}")
         metadata.create_all(connection)
         if found is None:
             connection.execute(sa.insert(schema_version), {"version": VERSION})
@@ -184,6 +188,15 @@ def _create(engine: sa.Engine) -> int:
         for name in {CLOSINGS, ENTRIES, TURN} - known:
             connection.execute(sa.insert(counters), {"name": name, "value": 0})
         return found or VERSION
+
+
+def _lacking(connection: sa.Connection) -> list[sa.Column[Any]]:
+    """Columns of the exposures that a store of an earlier day does not have; none where it is new."""
+    inspect = sa.inspect(connection)
+    if not inspect.has_table(exposures.name):
+        return []
+    known = {column["name"] for column in inspect.get_columns(exposures.name)}
+    return [column for column in exposures.columns if column.name not in known and column.server_default is not None]
 
 
 def writing(engine: sa.Engine) -> AbstractContextManager[sa.Connection]:

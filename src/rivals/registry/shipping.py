@@ -111,6 +111,7 @@ def _row(one: Exposure, close: Close | None, number: int | None) -> dict[str, An
         "time": one.time,
         "unit": one.unit,
         "propensity": _json(one.propensity),
+        "slices": _json(one.slices),
     }
     nothing: Close = (one.id, one.variant, Outcome.OPEN, 0, ())
     return row | _ending(close or nothing, number)

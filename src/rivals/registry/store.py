@@ -206,7 +206,7 @@ class Store:
         of_champion, of_challenger = schema.exposures.alias(), schema.exposures.alias()
         one, other, told = of_champion.c, of_challenger.c, schema.feedback.c
         query = (
-            sa.select(one.id, one.unit, one.time, told.label, one.output, other.output)
+            sa.select(one.id, one.unit, one.time, told.label, one.output, other.output, one.slices)
             .join_from(of_champion, of_challenger, sa.and_(other.id == one.id, other.variant == challenger))
             .join(schema.feedback, told.id == one.id, isouter=True)
             .where(one.endpoint == endpoint, one.time >= start, one.time < end, one.variant == champion)
@@ -215,7 +215,7 @@ class Store:
         )
         found, labels = self._settled("label", query)
         return [
-            Pair(row[0], row[2], _read(row[4], Output), _read(row[5], Output), label)
+            Pair(row[0], row[2], _read(row[4], Output), _read(row[5], Output), label, _read(row[6], Slices))
             for row, label in zip(found, labels, strict=True)
         ]
 
@@ -242,6 +242,16 @@ class Store:
             for row, reward in zip(*self._settled("reward", query), strict=True)
             if reward is not None
         ]
+
+    def latencies(self, endpoint: str, variant: str, most: int) -> list[int]:
+        """How long the last ``most`` answers of a variant to clients took, in microseconds; the latest first."""
+        one = schema.exposures.c
+        query = (
+            sa.select(one.latency_us)
+            .where(one.endpoint == endpoint, one.variant == variant, one.closed_seq.is_not(None))
+            .where(one.shadow.is_(False), one.outcome == Outcome.OK.value)
+        )
+        return [value for (value,) in self.rows(query.order_by(one.closed_seq.desc()).limit(most))]
 
     def counts(self, endpoint: str) -> dict[str, dict[str, int]]:
         """Closed exposures by variant: ``requests`` and ``failures`` for clients, ``shadows`` and ``shadow_failures``.
@@ -381,13 +391,15 @@ class Store:
 
 
 Output = tuple[float, ...]
+Slices = tuple[str, ...]
 _EXPOSURE = [schema.exposures.c[one.name] for one in fields(Exposure)]
 
 
 def _exposure(row: Sequence[Any]) -> Exposure:
     kept = dict(zip(Exposure.__slots__, row, strict=True))
     propensity, outcome, output = msgspec.json.decode(kept["propensity"]), kept["outcome"], kept["output"]
-    return Exposure(**kept | {"propensity": propensity, "outcome": Outcome(outcome), "output": _read(output, Output)})
+    known = {"propensity": propensity, "outcome": Outcome(outcome), "output": _read(output, Output)}
+    return Exposure(**kept | known | {"slices": _read(kept["slices"], Slices)})
 
 
 def _trained(text: str) -> Trained:

@@ -33,6 +33,7 @@ class Opened(msgspec.Struct, array_like=True, gc=False):
     time: float
     unit: str
     propensity: Mapping[str, float]
+    slices: Sequence[tuple[str, ...]] = ()  # by row; none where none are declared
     inputs: Mapping[str, Sequence[Any]] | None = None  # by column, where they are captured
 
 
@@ -162,6 +163,7 @@ def _exposures(endpoint: str, one: Opened) -> Iterator[Exposure]:
             time=one.time,
             unit=one.unit,
             propensity=one.propensity,
+            slices=one.slices[row] if one.slices else (),
         )
 
 

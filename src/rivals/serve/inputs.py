@@ -14,6 +14,7 @@ FLOAT32 = 3.4028234663852886e38  # the largest number a model can take
 NUMBERS = frozenset({float, int, bool})
 LATEST = 1e11  # seconds, a few thousand years; milliseconds since the epoch lie beyond it
 LONGEST_NAME = 256  # of ids and units, in characters
+LONGEST_SLICE = 64  # of a slice's value, in characters
 SHOWN = 40  # characters of a wrong value that are quoted back
 
 
@@ -21,13 +22,14 @@ SHOWN = 40  # characters of a wrong value that are quoted back
 class Inputs:
     """Columns that requests must bring, and columns that they may bring beside them.
 
-    ``time`` and ``unit`` are columns that routing reads, if there are any.
+    ``time`` and ``unit`` are columns that routing reads, if there are any; ``slices`` are those quality is watched by.
     """
 
     columns: tuple[Column, ...]
     beside: frozenset[str] = frozenset()
     time: str | None = None
     unit: str | None = None
+    slices: tuple[str, ...] = ()
     kinds: Mapping[str, str] = field(init=False, repr=False)  # by column
     _rules: tuple[tuple[str, frozenset[type], bool], ...] = field(init=False, repr=False)
 
@@ -85,6 +87,16 @@ class Inputs:
         # 7 and 7.0 are one customer, whatever number type the client's library prefers.
         return printable(self.unit, str(int(first) if type(first) is float and first.is_integer() else first))
 
+    def slices_of(self, columns: Columns) -> list[tuple[str, ...]]:
+        """The declared slices that each row falls into, as "carrier=UA"; a row that brings no value is in "(none)"."""
+        if not self.slices:
+            return []
+        by_name = [
+            [f"{name}={_slice(value)}" for value in columns.values.get(name, [None] * columns.rows)]
+            for name in self.slices
+        ]
+        return list(zip(*by_name, strict=True))
+
     def _missing(self, given: Mapping[str, Any]) -> NoReturn:
         missing = [column.name for column in self.columns if column.name not in given]
         self._beside(given)
@@ -122,6 +134,13 @@ def printable(what: str, text: str) -> str:
     if len(text) > LONGEST_NAME or not text.isprintable():
         raise RequestError(f"{what} takes at most {LONGEST_NAME} printable characters.")
     return text
+
+
+def _slice(value: Any) -> str:
+    """A slice's value as a short text. 7 and 7.0 are one, whatever number type the client's library prefers."""
+    if value is None or value == "":
+        return "(none)"
+    return str(int(value) if type(value) is float and value.is_integer() else value)[:LONGEST_SLICE]
 
 
 def _refuse(name: str, value: object, numeric: bool) -> NoReturn:

@@ -78,7 +78,8 @@ class Question:
         """For the journal."""
         request, revision = self.request, self.table.revision
         shadow, rows = self.done is None, request.columns.rows
-        return Opened(request.id, rows, self.variant, shadow, revision, request.time, request.unit, self.propensity)
+        name, unit, slices = request.id, request.unit, self.serving.inputs.slices_of(request.columns)
+        return Opened(name, rows, self.variant, shadow, revision, request.time, unit, self.propensity, slices)
 
     def closed(self) -> Closed:
         """For the journal."""

@@ -51,6 +51,7 @@ class EndpointConfig:
     id: str | None = None
     columns: tuple[Column, ...] = ()
     extra: tuple[str, ...] = ()
+    slices: tuple[str, ...] = ()  # columns that quality is watched by
     max_body_bytes: int = 16 << 20
     clock: Literal["wall", "replay"] = "wall"
     signed: bool = False  # feedback needs the token of its answer
@@ -179,8 +180,10 @@ class Reconciler:
 
     def _inputs(self, columns: tuple[Column, ...]) -> Inputs:
         config = self.config
-        beside = frozenset(name for name in (config.time, config.id, config.unit_column, *config.extra) if name)
-        return Inputs(columns, beside, config.time, config.unit_column)
+        beside = frozenset(
+            name for name in (config.time, config.id, config.unit_column, *config.extra, *config.slices) if name
+        )
+        return Inputs(columns, beside, config.time, config.unit_column, config.slices)
 
     def _folder(self, digest: str) -> Path:
         if not re.fullmatch(r"[0-9a-f]{64}", digest):

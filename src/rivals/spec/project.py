@@ -137,6 +137,8 @@ class RiskSpec(Part):
     margin: float = Field(default=0.002, ge=0, allow_inf_nan=False)  # worse by less than this is "not worse"
     failure_margin: float = Field(default=0.5, gt=0, allow_inf_nan=False)  # so much more often is acceptable
     failure_limit: float = Field(default=0.01, gt=0, lt=1)  # and so is less than this, whatever the champion's rate
+    slow_limit: float = Field(default=0.02, gt=0, lt=1)  # the same for answers above the latency threshold
+    slice_margin: float = Field(default=0.02, ge=0, allow_inf_nan=False)  # of the quality loss, in a declared slice
 
 
 class RolloutSpec(Part):
@@ -147,7 +149,8 @@ class RolloutSpec(Part):
     deadline: Seconds = 14 * 86400.0
     block: Annotated[float, BeforeValidator(as_seconds), Field(gt=0)] = 86400.0  # quality is bet on once per block
     risk: RiskSpec = RiskSpec()
-    judges: tuple[Plugin, ...] = (Use("failures"), Use("quality"))
+    judges: tuple[Plugin, ...] = (Use("failures"), Use("quality"), Use("ratio"))
+    slices: tuple[str, ...] = Field(default=(), max_length=4)  # columns: no value of theirs may get worse
     metric: Literal["brier", "log_loss", "squared"] | None = None  # of the quality judge; the task's own if not said
     on_inconclusive: Literal["hold"] = "hold"
 

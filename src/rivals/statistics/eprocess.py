@@ -19,8 +19,12 @@ from dataclasses import dataclass, field, replace
 STAKES = (0.05, 0.1, 0.2, 0.4, 0.7)  # of the money that one failure can win or lose
 ODDS = (1.25, 1.5, 2.0, 4.0, 8.0)  # how far from a limit a failure rate may be, as a ratio of odds
 BLOCK_STAKES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the largest loss a block is believed to bring
-WARM_UP = 5  # blocks whose spread is seen before the first bet
+WARM_UP = 3  # blocks whose spread is seen before the first bet
+SETTLED = 5  # blocks whose spread is believed
 SPREAD = 3.0  # standard deviations of past blocks
+FAR = 6.0  # the same where every block so far went one way: no wider bound is needed, however large the mean
+EARLY = {3: 10.0, 4: 8.0}  # the same after few blocks, whose spread may be small by chance
+MOST = 4.0  # bounds that one block can win
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +130,18 @@ class BlockBets:
     """Evidence on the paired loss difference (challenger minus champion): ``better``, ``worse``, ``noninferior``.
 
     Whole days go well or badly for one variant, so rows of a day are no independent bets (trap 6); the block's mean is
-    bet on once. Stakes are scaled to what past blocks were like: x = clip(d / B, -1, 1) with
-    B = max(|mean| + 3 sd, largest |d|) of the blocks before; the first five are only looked at.
+    bet on once. Stakes are scaled to what past blocks were like. For ``worse``, x = clip(d / B, -1, 4), where B is how
+    far a block may go the other way: the farthest that one did, and at least the smaller of |mean| + 3 sd and 6 sd
+    beyond 0. So a difference that is large beside its spread wins more than its stake. The first three blocks are only
+    looked at, and bets on the next two are smaller. ``better`` is the same on -d, ``noninferior`` is ``better`` after
+    taking a margin off.
 
-    What is tested, honestly: given the past, the mean of the *clipped* difference is at least 0 (for ``better``) or at
-    most 0 (``worse``); ``noninferior`` is ``better`` after taking a margin off. For symmetric shocks that is the null
-    on the mean itself. Where shocks are skewed, or rarer than anything seen so far, the two differ a little: false
-    alarms at 5 % over 60 days were 1 % under normal, 2 % under exponential shocks, and 5 to 6 % for ``better`` where
-    one day in ten is a storm nine times as far out as the others (tests/statistics/test_eprocess.py).
+    What is tested, honestly: given the past, the mean of the difference *clipped at B on the losing side* is at least 0
+    (for ``better``) or at most 0 (``worse``); clipping at 4 B on the winning side only costs power. Where shocks are
+    symmetric, or stay within B, that is the null on the mean itself. Where they are skewed, or rarer than anything seen
+    so far, the two differ a little: false alarms at 5 % over 60 days were 1 % under normal, 2 % under exponential
+    shocks, and 5 to 6 % for ``better`` where one day in ten is a storm nine times as far out as the others
+    (tests/statistics/test_eprocess.py).
     Betting: Waudby-Smith & Ramdas, arXiv:2010.09686; the mean and spread are Welford's (1962).
     """
 
@@ -156,11 +164,9 @@ def on_block(bets: BlockBets, difference: float, margin: float) -> BlockBets:
     """Settle the bets on a block's mean difference, then learn from it for the next one."""
     better, worse, noninferior = bets.better, bets.worse, bets.noninferior
     if bets.blocks >= WARM_UP:
-        x = _scaled(bets, difference, 0.0)
-        better = settle(better, [1 - stake * x for stake in BLOCK_STAKES])
-        worse = settle(worse, [1 + stake * x for stake in BLOCK_STAKES])
-        x = _scaled(bets, difference, margin)
-        noninferior = settle(noninferior, [1 - stake * x for stake in BLOCK_STAKES])
+        better = settle(better, _won(bets, -difference, -bets.mean, bets.largest))
+        worse = settle(worse, _won(bets, difference, bets.mean, -bets.lowest))
+        noninferior = settle(noninferior, _won(bets, margin - difference, margin - bets.mean, bets.largest - margin))
     blocks = bets.blocks + 1
     mean = bets.mean + (difference - bets.mean) / blocks
     squares = bets.squares + (difference - bets.mean) * (difference - mean)
@@ -168,8 +174,10 @@ def on_block(bets: BlockBets, difference: float, margin: float) -> BlockBets:
     return BlockBets(blocks, mean, squares, lowest, largest, better, worse, noninferior)
 
 
-def _scaled(bets: BlockBets, difference: float, margin: float) -> float:
-    """How large the difference is beside what past blocks were like, in [-1, 1]; 0 where they never differed."""
-    farthest = max(bets.largest - margin, margin - bets.lowest)
-    bound = max(abs(bets.mean - margin) + SPREAD * bets.spread, farthest)
-    return max(-1.0, min(1.0, (difference - margin) / bound)) if bound > 0 else 0.0
+def _won(bets: BlockBets, gain: float, mean: float, farthest: float) -> list[float]:
+    """What each stake is multiplied by: ``gain`` and its past ``mean`` are for the bet, ``farthest`` is against it."""
+    far = EARLY.get(bets.blocks, FAR) * bets.spread + max(0.0, -mean)
+    near = abs(mean) + SPREAD * bets.spread if bets.blocks >= SETTLED else math.inf
+    bound = max(min(far, near), farthest, abs(mean) / MOST)
+    x = max(-1.0, min(MOST, gain / bound)) if bound > 0 else 0.0
+    return [1 + stake * x for stake in BLOCK_STAKES]

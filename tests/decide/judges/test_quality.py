@@ -58,3 +58,15 @@ def test_the_reason_tells_how_far_the_evidence_goes() -> None:
 def test_options_that_make_no_sense_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(SpecError, match="judge quality"):
         make(Judge, Use("quality", options))
+
+
+@pytest.mark.parametrize(("dropped", "status"), [(0.05, Status.PASS), (0.051, Status.INCONCLUSIVE)])
+def test_pairs_that_are_a_selection_decide_nothing(dropped: float, status: Status) -> None:
+    estimates = {"shadow.dropped_share": dropped, "quality.difference": -0.1}
+    found = Evidence("e", "old", "new", 0.0, {}, {"quality.better": BAR}, estimates, 9)
+    verdict = Quality().judge(found)
+    assert verdict.status is status
+    if status is Status.INCONCLUSIVE:
+        assert verdict.reason == (
+            "the comparison is biased: 5.1% of the shadow's questions have no answer (at most 5%)"
+        )

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from rivals.decide.proof import Budget, figure
+from rivals.decide.proof import MOST_DROPPED, Budget, biased, figure
 from rivals.errors import SpecError
 from rivals.values import Evidence, Status, Verdict
 
@@ -18,6 +18,8 @@ class Quality:
     ``need="better"`` promotes on proof of better; ``need="not_worse"`` on proof that it is not worse by the rollout's
     quality margin, for those who replace a model for its cost. The highest e-value so far counts (Ville's inequality).
     ``among``: how many judges share ``alpha`` for rolling back; promotion needs all of them, so that needs no share.
+    Where more than ``most_dropped`` of the shadow's questions went unanswered, the pairs are a selection and it says
+    nothing.
 
     ``Quality(need="better", alpha=0.05, among=2)``; evidence: ``rivals.statistics.eprocess.BlockBets``.
     """
@@ -25,6 +27,7 @@ class Quality:
     need: Literal["better", "not_worse"] = "better"
     alpha: float = 0.05
     among: int = 1
+    most_dropped: float = MOST_DROPPED
 
     def __post_init__(self) -> None:
         Budget("quality", self.alpha, self.among)
@@ -43,7 +46,9 @@ class Quality:
             told = "no block of labelled pairs has matured yet"
         else:
             told = f"loss differs by {off:+.5f} from {evidence.champion}'s over {evidence.blocks} blocks"
-        if worse >= budget.against:
+        if reason := biased(evidence, self.most_dropped):
+            status = Status.INCONCLUSIVE
+        elif worse >= budget.against:
             status, reason = Status.FAIL, f"it is worse: {told}"
         elif needed >= budget.proof:
             said = "better" if self.need == "better" else "not worse than the margin"

@@ -1,0 +1,62 @@
+"""The judges that a project file asks for, and what they must have stated before a rollout begins."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from inspect import signature
+
+from rivals import plugins
+from rivals.decide.judges.latency import Latency
+from rivals.decide.judges.reward import Reward
+from rivals.flows.workspace import Workspace
+from rivals.observe.guardrails import RewardRules
+from rivals.protocols import Judge
+from rivals.values import Use
+
+ANSWERS = (200, 10_000)  # of the champion, at least and at most, that say what is slow
+
+
+def judges_of(workspace: Workspace) -> Sequence[Judge]:
+    """The judges of the rollout, that of declared slices among them; those that can end it share its one alpha."""
+    common = {"alpha": workspace.endpoint.rollout.risk.alpha, "among": among(workspace)}
+    return [
+        plugins.make(Judge, Use(use.name, {**(common if _shares(use) else {}), **use.options}))
+        for use in _uses(workspace)
+    ]
+
+
+def among(workspace: Workspace) -> int:
+    """How many judges share the rollout's alpha for rolling back."""
+    return max(1, sum(_shares(use) for use in _uses(workspace)))
+
+
+def reward_rules(workspace: Workspace) -> RewardRules | None:
+    """The range and margin of the reward judge; None where nobody judges rewards."""
+    judge = next((one for one in judges_of(workspace) if isinstance(one, Reward)), None)
+    return RewardRules(judge.low, judge.high, judge.margin) if judge else None
+
+
+def slow_ms(workspace: Workspace, champion: str) -> float | None:
+    """What a rollout that begins now calls slow: the latency judge's ``p99_ms``, or the champion's own just now.
+
+    None where nobody judges latency, or the champion has answered too little.
+    """
+    judge = next((one for one in judges_of(workspace) if isinstance(one, Latency)), None)
+    if judge is None:
+        return None
+    if judge.p99_ms is not None:
+        return float(judge.p99_ms)
+    least, most = ANSWERS
+    known = sorted(workspace.store.latencies(workspace.endpoint.name, champion, most))
+    return known[math.ceil(0.99 * len(known)) - 1] / 1e3 if len(known) >= least else None
+
+
+def _uses(workspace: Workspace) -> list[Use]:
+    wish = workspace.endpoint.rollout
+    declared = wish.slices and all(use.name != "slices" for use in wish.judges)
+    return [*wish.judges, *([Use("slices")] if declared else [])]
+
+
+def _shares(use: Use) -> bool:
+    return {"alpha", "among"} <= set(signature(plugins.factory(Judge, use.name)).parameters)
