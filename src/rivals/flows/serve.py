@@ -96,9 +96,10 @@ def endpoint_config(workspace: Workspace, clock: Clock) -> EndpointConfig:
             columns[column.name] = column if known is None or column.nullable else known
     data, endpoint = workspace.spec.data, workspace.endpoint
     capture = endpoint.capture or CaptureSpec()
+    brought = {*columns, endpoint.unit} | {name for name in (data.id, data.time) if name}
     for name in capture.redact:  # a misspelt one would be written down
-        if name not in (known_names := {*columns, data.id, data.time, endpoint.unit}):
-            told = nearest(name, sorted(filter(None, known_names)))
+        if name not in brought:
+            told = nearest(name, sorted(brought))
             raise SpecError(f"endpoint.capture.redact: no request brings a column {name!r}.{told}")
     return EndpointConfig(
         name=endpoint.name,
