@@ -96,6 +96,31 @@ def test_any_time_that_a_request_may_have_has_a_day(seconds: float) -> None:
     assert len(day_name(seconds // DAY * DAY).split("-")[-1]) == 2
 
 
+@settings(max_examples=15, deadline=None)
+@given(
+    times=st.lists(st.sampled_from([0.0, 5.0, DAY, DAY + 1, 2 * DAY]), max_size=12),
+    limit=st.integers(1, 5),
+    steps=st.integers(0, 9),
+)
+def test_history_and_pairs_are_what_they_were_before_anything_was_moved(
+    tmp_path_factory: pytest.TempPathFactory, times: list[float], limit: int, steps: int
+) -> None:
+    store = Store("sqlite://")
+    archive = Archive(store, tmp_path_factory.mktemp("archive"), "e")
+    for number, time in enumerate([*times, 4 * DAY]):
+        ask(store, f"{number}/0", time)
+        store.take([Feedback(f"{number}/0", number % 2)])
+    both = ["old", "new"]
+    before = store.exposures_since("e", 0, 99, both), store.exposures_since("e", 3, 99, ["new"])
+    blocks = [(start, start + 0.7 * DAY) for start in (0.0, 0.5 * DAY, DAY, 4 * DAY)]
+    pairs = [store.pairs("e", *both, *block) for block in blocks]
+    for _ in range(steps):
+        archive.move(NOW, limit=limit)
+    assert (list(archive.history(both)), list(archive.history(["new"], after=3))) == before
+    assert [archive.pairs(*both, *block) for block in blocks] == pairs
+    store.close()
+
+
 # -- dying anywhere -------------------------------------------------------------------------------------
 
 
@@ -124,7 +149,7 @@ def mortal(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     monkeypatch.setattr(module, "erase", guarded(module.erase))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     times=st.lists(st.sampled_from([0.0, 5.0, DAY, DAY + 1, 2 * DAY]), min_size=1, max_size=9),
     deaths=st.lists(st.integers(0, 14), max_size=4),

@@ -9,8 +9,10 @@ the store, for they may still come; they are joined when a day is read.
 from __future__ import annotations
 
 import fcntl
+import heapq
 import os
 import shutil
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +30,7 @@ from rivals.registry.erasure import COLUMNS, erase, pseudonym, salt_of
 from rivals.registry.ledger import Ledger
 from rivals.registry.schema import contradictions, exposures, feedback, inputs, windows
 from rivals.registry.store import Store
-from rivals.values import Exposure, Outcome
+from rivals.values import Exposure, Outcome, Pair
 
 DAY = 86_400.0
 BATCH = 10_000  # exposures of one file
@@ -90,16 +92,16 @@ class Archive:
             start = oldest[0].time // DAY * DAY
             of_day = sa.and_(movable, one.time >= start, one.time < start + DAY)
             folder = self.folder / f"day={day_name(start)}"
-            for file in files_of(folder):  # left by one who died before it had deleted them
-                self._delete(of_day, *numbers_of(file))
+            # Left by one who died before it had deleted them.
+            moved = sum(self._delete(of_day, *numbers_of(file)) for file in files_of(folder))
             query = sa.select(exposures, inputs.c.body.label("inputs"))
             query = query.join_from(exposures, inputs, inputs.c.id == one.id, isouter=True).where(of_day)
             rows = [dict(row._asdict()) for row in self.store.rows(query.order_by(one.closed_seq).limit(limit))]
             if rows:
                 first, last = rows[0]["closed_seq"], rows[-1]["closed_seq"]
                 write(folder / f"{first:012d}-{last:012d}.parquet", rows)
-                self._delete(of_day, first, last)
-        return len(rows)
+                moved += self._delete(of_day, first, last)
+        return moved
 
     def days(self) -> list[str]:
         """The days there are, as ``YYYY-MM-DD``, oldest first."""
@@ -108,7 +110,7 @@ class Archive:
 
     def read(self, day: str) -> Iterator[Archived]:
         """The exposures of a day in the order in which they were closed, with the labels and rewards known by now."""
-        for file in files_of(self.folder / f"day={day}"):
+        for file in self._files(day):
             rows = pq.read_table(file, partitioning=None).to_pylist()
             known = [(row["id"], row["unit"], row["time"]) for row in rows]
             labels, rewards = self.store.told(known, "label"), self.store.told(known, "reward")
@@ -116,9 +118,49 @@ class Archive:
                 asked = None if row["inputs"] is None else msgspec.json.decode(row["inputs"])
                 yield Archived(_exposure(row), row["closed_seq"], asked, label, reward)
 
+    def history(self, variants: Sequence[str], after: int = 0) -> Iterator[tuple[int, Exposure]]:
+        """Closed exposures from the archive and then the store, in the order in which they were closed, after a number.
+
+        What ``Store.exposures_since`` gave while they were there; days overlap in that order, a few files at a time.
+        """
+        waiting = deque(sorted((*numbers_of(file), file) for day in self.days() for file in self._files(day)))
+        stored = self._stored(variants, after)
+        heap: list[tuple[int, Exposure]] = []
+        following = next(stored, None)
+        while waiting or heap or following:
+            least = min([*heap[:1], *([following] if following else [])], key=_number, default=None)
+            if waiting and (least is None or waiting[0][0] <= least[0]):
+                for row in _table(waiting.popleft()[2], variants, after):
+                    heapq.heappush(heap, (row["closed_seq"], _exposure(row)))
+            elif heap and least is heap[0]:
+                yield heapq.heappop(heap)
+            elif following:
+                yield following
+                following = next(stored, None)
+
+    def pairs(self, champion: str, challenger: str, start: float, end: float) -> list[Pair]:
+        """What ``Store.pairs`` gives, of the archive and the store together."""
+        both, one = (champion, challenger), exposures.c
+        within = sa.and_(one.endpoint == self.endpoint, one.time >= start, one.time < end, one.variant.in_(both))
+        days = [day for day in self.days() if start < _start(day) + DAY and _start(day) < end]
+        rows = [row for day in days for file in self._files(day) for row in _table(file, both)]
+        rows += [dict(row._asdict()) for row in self.store.rows(sa.select(exposures).where(within))]
+        ok = [row for row in rows if row["outcome"] == Outcome.OK.value and start <= row["time"] < end]
+        outputs = {(row["id"], row["variant"]): tuple(msgspec.json.decode(row["output"])) for row in ok}
+        found = sorted(
+            (row["time"], row["id"], row["unit"])
+            for row in ok
+            if row["variant"] == champion and (row["id"], challenger) in outputs
+        )
+        labels = self.store.told([(name, unit, time) for time, name, unit in found], "label")
+        return [
+            Pair(name, time, outputs[name, champion], outputs[name, challenger], label)
+            for (time, name, _), label in zip(found, labels, strict=True)
+        ]
+
     def drop(self, before: float) -> list[str]:
         """Delete the days that ended by ``before``, and feedback of that time that no exposure waits for any more."""
-        gone = [day for day in self.days() if (np.datetime64(day, "D").astype(np.int64) + 1) * DAY <= before]
+        gone = [day for day in self.days() if _start(day) + DAY <= before]
         if not gone:
             return []
         with self._locked():
@@ -142,7 +184,7 @@ class Archive:
         The ledger says so first. Who dies in between repeats it: what is erased already is not found again.
         """
         with self._locked():
-            files = [file for day in self.days() for file in files_of(self.folder / f"day={day}")]
+            files = [file for day in self.days() for file in self._files(day)]
             found = {file: rows for file in files if (rows := _rows(file, unit))}
             archived = [{name: row[name] for name in COLUMNS} for rows in found.values() for row in rows]
             salt = salt_of(self.store)
@@ -156,7 +198,15 @@ class Archive:
             self.store.scrub()
         return many
 
-    def _delete(self, of_day: sa.ColumnElement[bool], first: int, last: int) -> None:
+    def _files(self, day: str) -> list[Path]:
+        return files_of(self.folder / f"day={day}")
+
+    def _stored(self, variants: Sequence[str], after: int) -> Iterator[tuple[int, Exposure]]:
+        while some := self.store.exposures_since(self.endpoint, after, BATCH, variants):
+            yield from some
+            after = some[-1][0]
+
+    def _delete(self, of_day: sa.ColumnElement[bool], first: int, last: int) -> int:
         one = exposures.c
         gone = sa.and_(of_day, one.closed_seq >= first, one.closed_seq <= last)
         with self.store.transaction() as tx:
@@ -165,7 +215,7 @@ class Archive:
                 others.id == inputs.c.id, sa.or_(others.closed_seq.is_(None), others.closed_seq > last)
             )
             tx.connection.execute(sa.delete(inputs).where(inputs.c.id.in_(names), ~stay))
-            tx.connection.execute(sa.delete(exposures).where(gone))
+            return tx.connection.execute(sa.delete(exposures).where(gone)).rowcount
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -214,6 +264,23 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _table(file: Path, variants: Sequence[str], after: int = 0) -> list[dict[str, Any]]:
+    if numbers_of(file)[1] <= after:
+        return []
+    table = pq.read_table(file, partitioning=None)
+    wanted = pc.and_(pc.is_in(table["variant"], pa.array(variants)), pc.greater(table["closed_seq"], after))
+    rows: list[dict[str, Any]] = table.filter(wanted).to_pylist()
+    return rows
+
+
+def _start(day: str) -> float:
+    return float(np.datetime64(day, "D").astype(np.int64)) * DAY
+
+
+def _number(one: tuple[int, Exposure]) -> int:
+    return one[0]
 
 
 def _rows(file: Path, unit: str) -> list[dict[str, Any]]:

@@ -68,6 +68,7 @@ def test_only_a_replay_believes_the_time_in_the_body() -> None:
         ({"id": "x", "label": 1, "time": 1.7e12}, "seconds since the epoch"),
         ({"id": "x", "labels": 1}, "Feedback 0 is an object"),
         (WINDOW | {"unit": 7}, "a unit is a text"),
+        (WINDOW | {"id": "r/0"}, "one of them"),
         (WINDOW | {"unit": ""}, "a unit is a text"),
         (WINDOW | {"unit": "a\nb"}, "printable"),
         (WINDOW | {"from": 6}, "the earlier one first"),

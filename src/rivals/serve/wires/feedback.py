@@ -56,6 +56,8 @@ def feedback(raw: bytes, now: float, terms: Terms, tokens: Tokens | None = None,
             raise RequestError(
                 f'{where} is an object as {{"id": "...", "label": ...}}, with "reward" and "time" if you like.'
             )
+        if "id" in one and "unit" in one:
+            raise RequestError(f"{where} names an id and a unit; it is of one of them.")
         found.append(statement(where, one, now, terms))
         if tokens is not None:
             _signed(where, found[-1], one.get("token", token), tokens, now)
