@@ -80,7 +80,7 @@ def wait(condition: Any, seconds: float = 60.0) -> None:
         time.sleep(0.05)
 
 
-def undo(client: Client, control: str, folder: Path, part: float) -> tuple[list[Told], float, float]:
+def undo(client: Client, control: str, folder: Path, part: float) -> tuple[list[Told], tuple[float, float], float]:
     """Promote the new variant, then roll it back in the middle of the load: answers, when, and at what rate."""
     rate = part * client.capacity()
     rivals(folder, "rollout", "start", "new")
@@ -91,17 +91,21 @@ def undo(client: Client, control: str, folder: Path, part: float) -> tuple[list[
     asked = time.monotonic()
     if http("POST", f"{control}/api/rollout/rollback") is None:
         raise SystemExit("the rollback was refused")
-    return client.end(), asked, rate
+    done = time.monotonic()
+    return client.end(), (asked, done), rate
 
 
-def report(told: list[Told], asked: float, rate: float) -> bool:
+def report(told: list[Told], span: tuple[float, float], rate: float) -> bool:
+    asked, done = span
     failed = sum(not one.good for one in told)
     late = sum(one.variant != "old" for one in told if one.sent > asked + 1.0)
     last = max((one.sent - asked for one in told if one.variant == "new"), default=0.0)
     before = sorted(one.came - one.due for one in told if one.due < asked)
     during = sorted(one.came - one.due for one in told if asked <= one.due < asked + 1.0)
     p99 = [values[int(0.99 * len(values))] * 1e3 for values in (before, during)]
-    print(f"{len(told):,} requests at {rate:,.0f}/s, {failed} failed")
+    print(
+        f"{len(told):,} requests at {rate:,.0f}/s, {failed} failed; the operator waited {(done - asked) * 1e3:.0f} ms"
+    )
     print(f"the last request to the new revision was sent {last * 1e3:+.0f} ms after; {late} past one second")
     print(f"p99 before {p99[0]:.2f} ms, in the second after {p99[1]:.2f} ms")
     return not failed and not late
