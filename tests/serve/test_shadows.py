@@ -142,12 +142,17 @@ def test_a_shadow_that_crashes_or_answers_rubbish_fails_alone_and_goes_on(bring:
     assert not any(stage.answer(f"r{n}").degraded for n in range(healthy))
 
 
-def test_a_lane_ends_with_its_variant_once_what_waits_was_asked(bring: Any) -> None:
-    stage = bring(b=Model())
+def test_a_lane_ends_with_its_variant_and_what_waits_in_it_is_shed(bring: Any) -> None:
+    sleeper = Sleeper()
+    stage = bring(b=sleeper, c=Model())
+    answers(stage, 1)
+    assert sleeper.entered.wait(10)
     answers(stage, 3)
-    stage.endpoint.swap(stage.serving({"a": Model()}, {"a": 1.0}, revision=2))
+    stage.endpoint.swap(stage.serving({"a": Model(), "c": Model()}, {"a": 1.0}, ["c"], revision=2))
+    sleeper.gate.set()
     stage.run()
-    assert closed(stage, "b") == ["ok"] * 3
+    assert closed(stage, "b") == ["shed"] * 3 + ["ok"]
+    assert closed(stage, "c") == ["ok"] * 4
     deadline = time.monotonic() + 10
     while any(thread.name == "shadow b" and thread.is_alive() for thread in threading.enumerate()):
         assert time.monotonic() < deadline

@@ -20,7 +20,8 @@ log = logging.getLogger("rivals.control")
 
 LEASE_SECONDS = 30.0
 PERIOD = {"wall": 1.0, "replay": 0.05}  # seconds between rounds: harm is judged every second
-BATCH = 20_000
+BATCH = 2_000  # entries shipped in one transaction: a rollback waits for no longer than one of them
+QUICK = 0.1  # seconds between two looks for a table that a person decided on
 
 
 @dataclass
@@ -34,6 +35,7 @@ class Control:
     stopped: threading.Event = field(default_factory=threading.Event)
     _mirror: subprocess.Popen[bytes] | None = None
     _keeper: Keeper = field(init=False)
+    _publishing: threading.Lock = field(default_factory=threading.Lock)
     _behind: bool = True  # MLflow may not know the table in force
 
     def __post_init__(self) -> None:
@@ -41,6 +43,8 @@ class Control:
 
     def run(self) -> None:
         """Go round until stopped. A round that fails is told and tried again; the lease then runs out by itself."""
+        follower = threading.Thread(target=self._follow, name="publisher")
+        follower.start()
         while not self.stopped.is_set():
             started = time.monotonic()
             try:
@@ -50,8 +54,22 @@ class Control:
             except Exception:
                 log.exception("control.round_failed endpoint=%s", self.workspace.endpoint.name)
             self.stopped.wait(max(0.0, PERIOD[self.clock] - (time.monotonic() - started)))
+        follower.join()
         if self._mirror is not None:
             self._mirror.wait()
+
+    def _follow(self) -> None:
+        """Let the workers see what people decide at once: under load a round takes longer than a rollback may."""
+        while not self.stopped.wait(QUICK):
+            try:
+                self._publish()
+            except Exception:
+                log.exception("control.publish_failed endpoint=%s", self.workspace.endpoint.name)
+
+    def _publish(self) -> None:
+        with self._publishing:  # else the later one could bring back what it read before the other
+            if publish(self.workspace):
+                self._behind = True
 
     def round(self) -> None:
         """Ship, judge, publish, renew."""
@@ -60,7 +78,7 @@ class Control:
         now = (newest or 0.0) if self.clock == "replay" else time.time()
         if newest is not None:
             tick(self.workspace, now)
-        self._behind |= publish(self.workspace)
+        self._publish()
         self._mirror_aliases()
         publish_lease(self.workspace.run_dir, LEASE_SECONDS)
         self.exposures = self.workspace.store.answered(self.workspace.endpoint.name)

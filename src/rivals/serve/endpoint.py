@@ -94,7 +94,11 @@ class Endpoint:
     def swap(self, serving: Serving) -> None:
         """Answer from this from now on; what is under way ends with what it began."""
         self.serving = serving
-        self._shadows.keep(serving.predictors)
+        if unasked := self._shadows.keep(serving.predictors):
+            for one in unasked:
+                one.outcome = Outcome.SHED
+            self._ended += unasked
+            self._wake()
 
     def submit(self, request: Request, arrived: float, done: Done) -> None:
         """Take a request that fits the inputs; ``done`` is called in a later round. Raises ``Overloaded``."""

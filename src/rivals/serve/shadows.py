@@ -61,17 +61,17 @@ class Shadows:
             lane, _, size = self._held.pop(id(one))
             lane.give(one.request.columns.rows, size)
 
-    def keep(self, variants: Iterable[str]) -> None:
-        """End the lanes of all others, once what waits in them was asked."""
-        for name in self._lanes.keys() - set(variants):
-            self._lanes.pop(name).waiting.put(None)
+    def keep(self, variants: Iterable[str]) -> list[Question]:
+        """End the lanes of all others; what waits in them, and is not asked any more."""
+        unasked = [one for name in self._lanes.keys() - set(variants) for one in self._lanes.pop(name).end()]
+        self.release(unasked)
+        return unasked
 
     def close(self) -> list[Question]:
         """End within ``GRACE``, whatever the shadows do; the questions that never came back."""
         lanes = {id(lane): lane for lane, *_ in self._held.values()} | {id(one): one for one in self._lanes.values()}
         for lane in lanes.values():
-            lane.closed = True
-            lane.waiting.put(None)
+            lane.end()
         deadline = time.monotonic() + GRACE
         for lane in lanes.values():
             lane.thread.join(max(0.0, deadline - time.monotonic()))
@@ -85,7 +85,6 @@ class _Lane:
 
     def __init__(self, variant: str, back: Callable[[list[Question]], object]) -> None:
         self.waiting: queue.SimpleQueue[Question | None] = queue.SimpleQueue()
-        self.closed = False
         self._rows = self._bytes = 0
         self._back = back
         # A daemon: a model that never returns must not keep the process.
@@ -103,8 +102,17 @@ class _Lane:
         """Give room back."""
         self._rows, self._bytes = self._rows - rows, self._bytes - size
 
+    def end(self) -> list[Question]:
+        """Ask nothing more than what is being asked; the questions that still waited."""
+        waited = []
+        with suppress(queue.Empty):
+            while True:
+                waited.append(self.waiting.get_nowait())
+        self.waiting.put(None)
+        return [one for one in waited if one is not None]
+
     def _run(self) -> None:
-        while (first := self.waiting.get()) is not None and not self.closed:
+        while (first := self.waiting.get()) is not None:
             batch, last = drain(first, self.waiting, BATCH)
             try:
                 ask(batch)

@@ -1,0 +1,49 @@
+"""A worker whose bundles misbehave after they passed their probe: the environment's BAD is {digest: kind}."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rivals.serve import reconcile, server
+
+BAD = json.loads(os.environ["BAD"])
+open_bundle = reconcile.open_bundle
+
+
+class Bad:
+    """A predictor that misbehaves in one way."""
+
+    def __init__(self, inner: Any, kind: str) -> None:
+        self.signature, self._inner, self._kind = inner.signature, inner, kind
+
+    def predict(self, columns: Any) -> Any:
+        match self._kind:
+            case "sleeps":
+                time.sleep(1.0)
+            case "crashes":
+                raise MemoryError("out of luck")
+            case "rubbish":
+                return np.full((columns.rows, 3), np.nan)
+            case "floods":
+                return np.zeros((columns.rows, 100_000))
+            case "python":  # a millisecond a row in the interpreter, which it shares with the loop
+                end = time.thread_time() + 0.001 * columns.rows
+                while time.thread_time() < end:
+                    pass
+        return self._inner.predict(columns)
+
+
+def opened(folder: Path, *args: Any) -> Any:
+    inner = open_bundle(folder, *args)
+    return Bad(inner, BAD[folder.name]) if folder.name in BAD else inner
+
+
+if __name__ == "__main__":
+    reconcile.open_bundle = opened
+    server.main()
