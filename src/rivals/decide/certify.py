@@ -40,6 +40,7 @@ class Traffic:
     challenger: Floats
     champion_failed: Mask
     challenger_failed: Mask
+    slices: Sequence[tuple[str, ...]] = ()  # by row; none where none are declared
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +115,9 @@ def _pairs(traffic: Traffic, start: float, end: float, now: float) -> list[Pair]
     rows = np.arange(first, last)
     rows = rows[~(traffic.champion_failed[rows] | traffic.challenger_failed[rows])]
     known = (traffic.due[rows] <= now) & ~np.isnan(traffic.label[rows])
+    cut = len(traffic.slices) > 0
     columns = (rows, traffic.time[rows], traffic.champion[rows], traffic.challenger[rows], traffic.label[rows], known)
     return [
-        Pair(f"{row}/0", when, (1 - p, p), (1 - q, q), int(label) if has else None)
+        Pair(f"{row}/0", when, (1 - p, p), (1 - q, q), int(label) if has else None, traffic.slices[row] if cut else ())
         for row, when, p, q, label, has in zip(*(column.tolist() for column in columns), strict=True)
     ]
