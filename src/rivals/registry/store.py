@@ -26,10 +26,11 @@ from numpy.typing import NDArray
 from rivals.errors import Conflict
 from rivals.registry import schema
 from rivals.registry.shipping import Close, keep_exposures, keep_feedback
-from rivals.values import Exposure, Feedback, Outcome, Pair, Rollout, RoutingTable, Trained, Version
+from rivals.values import Exposure, Feedback, Outcome, Pair, Phase, Rollout, RoutingTable, Trained, Version
 
 T = TypeVar("T")
 
+RECENT = 200  # rollouts among which those that were just rolled back are looked for
 ROWS_AT_ONCE = 256  # rows of one request that are looked up in one go
 
 
@@ -52,9 +53,14 @@ class Transaction:
         self.connection.execute(sa.insert(tables), row)
 
     def put_rollout(self, rollout: Rollout, before: Rollout | None = None) -> None:
-        """Keep a rollout as it is now. Raises ``Conflict`` where ``before`` is given and no longer what is kept."""
+        """Keep a rollout as it is now. Raises ``Conflict`` where ``before`` is no longer what is kept.
+
+        A new one (``before`` is None) is alone: ``Conflict`` too where another one is under way.
+        """
         rollouts = schema.rollouts
         found = self._one(sa.select(rollouts.c.body).where(rollouts.c.id == rollout.id))
+        if before is None:
+            self._alone(rollout, found)
         if before is not None and (found is None or _read(found, Rollout) != before):
             raise Conflict(f"Rollout {rollout.id} was changed by somebody else; look again and repeat.")
         row = {"endpoint": rollout.endpoint, "final": rollout.phase.final, "body": _json(rollout)}
@@ -62,6 +68,17 @@ class Transaction:
             self.connection.execute(sa.insert(rollouts), {"id": rollout.id, **row})
         else:
             self.connection.execute(sa.update(rollouts).where(rollouts.c.id == rollout.id), row)
+
+    def _alone(self, rollout: Rollout, found: str | None) -> None:
+        one = schema.rollouts.c
+        other = sa.select(one.id).where(one.endpoint == rollout.endpoint, one.final.is_(False)).limit(1)
+        if found is not None or self._one(other) is not None:
+            raise Conflict(f"Somebody else started a rollout on {rollout.endpoint!r} first; look again and repeat.")
+
+    def state(self, key: str) -> bytes | None:
+        """The bytes kept under a name, as nobody else can change them before this ends."""
+        found: bytes | None = self._one(sa.select(schema.state.c.raw).where(schema.state.c.key == key))
+        return found
 
     def put_state(self, key: str, raw: bytes) -> None:
         """Keep a few bytes under a name."""
@@ -137,6 +154,16 @@ class Store:
         rollouts = schema.rollouts
         query = sa.select(rollouts.c.body).where(rollouts.c.endpoint == endpoint).order_by(rollouts.c.number)
         return [_read(body, Rollout) for (body,) in self.rows(query)]
+
+    def rolled_back(self) -> dict[str, float]:
+        """When a rollout was last rolled back, by endpoint, over the whole store."""
+        rollouts, found = schema.rollouts, dict[str, float]()
+        query = sa.select(rollouts.c.body).where(rollouts.c.final.is_(True)).order_by(rollouts.c.number.desc())
+        for (body,) in self.rows(query.limit(RECENT)):
+            one = _read(body, Rollout)
+            if one.phase is Phase.ROLLED_BACK:
+                found[one.endpoint] = max(one.changed, found.get(one.endpoint, -math.inf))
+        return found
 
     # -- exposures and feedback: writing ----------------------------------------------------------------
 
@@ -225,6 +252,18 @@ class Store:
         return outputs.reshape(len(found), -1) if found else outputs.reshape(0, 0), np.array(
             [_label(x) for _, x in found]
         )
+
+    def label_join(self, endpoint: str, variant: str, start: float, end: float) -> tuple[int, int]:
+        """Answers that clients got from a variant in the time [start, end): how many, and how many with a label."""
+        one, label = schema.exposures.c, schema.feedback.c
+        query = (
+            sa.select(sa.func.count(), sa.func.count(label.label))
+            .join_from(schema.exposures, schema.feedback, label.id == one.id, isouter=True)
+            .where(one.endpoint == endpoint, one.time >= start, one.time < end, one.variant == variant)
+            .where(one.outcome == Outcome.OK.value, one.shadow.is_(False))
+        )
+        ((answers, labelled),) = self.rows(query)
+        return answers, labelled
 
     def counts(self, endpoint: str) -> dict[str, dict[str, int]]:
         """Closed exposures by variant: ``requests`` and ``failures`` for clients, ``shadows`` and ``shadow_failures``.
