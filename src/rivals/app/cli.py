@@ -282,24 +282,36 @@ def verify(file: File = PROJECT, settings: Settings = None, as_json: Json = Fals
     Face(as_json, quiet).show(found, f"{found['entries']} entries, the chain holds; its head is {found['head']}.")
 
 
+By = Annotated[str, typer.Option("--by", help="Who says so; $RIVALS_USER or the user of the system if not said.")]
+Off = Annotated[bool, typer.Option("--off", help="Take it back.")]
+
+
 @rollout_app.command("start")
 def rollout_start(
-    variant: str, file: File = PROJECT, settings: Settings = None, as_json: Json = False, quiet: Quiet = False
+    variant: str,
+    file: File = PROJECT,
+    force: Annotated[bool, typer.Option("--force", help="Though it was rolled back and still rests.")] = False,
+    by: By = "",
+    settings: Settings = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Start a challenger in the shadow. Exit 1 if a decision is expected past the deadline."""
     from rivals.flows.rollout import start_rollout  # noqa: PLC0415
 
-    started = start_rollout(_open(file, settings), variant)
+    started = start_rollout(_open(file, settings), variant, by=by, force=force)
     Face(as_json, quiet).show(started, started.sentence)
     if started.too_long:
         raise typer.Exit(1)
 
 
 def _steer(name: str, doc: str) -> None:
-    def command(file: File = PROJECT, settings: Settings = None, as_json: Json = False, quiet: Quiet = False) -> None:
+    def command(
+        file: File = PROJECT, by: By = "", settings: Settings = None, as_json: Json = False, quiet: Quiet = False
+    ) -> None:
         from rivals.flows.rollout import steer  # noqa: PLC0415
 
-        now = steer(_open(file, settings), name)
+        now = steer(_open(file, settings), name, by=by)
         Face(as_json, quiet).show(now, f"{now.challenger.variant}: {now.phase.value} {now.reason}".rstrip())
 
     command.__doc__ = doc
@@ -310,6 +322,78 @@ _steer("pause", "Give all live traffic to the champion for now; shadowing and ju
 _steer("resume", "Go on where it was paused.")
 _steer("promote", "Make the challenger the champion now, on your word; the ledger says so.")
 _steer("rollback", "Give all traffic back to the champion; of a promoted challenger, to the one before it.")
+
+
+@rollout_app.command("freeze")
+def rollout_freeze(
+    off: Off = False,
+    file: File = PROJECT,
+    by: By = "",
+    settings: Settings = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Stop growth and promotions until --off; rollbacks still run."""
+    _operate("freeze", file, settings, Face(as_json, quiet), off=off, by=by)
+
+
+@rollout_app.command("pin")
+def rollout_pin(
+    variant: str,
+    file: File = PROJECT,
+    by: By = "",
+    settings: Settings = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a variant the reference: whoever is promoted must not be worse than it."""
+    _operate("pin", file, settings, Face(as_json, quiet), variant=variant, by=by)
+
+
+@rollout_app.command("quarantine")
+def rollout_quarantine(
+    variant: str,
+    off: Off = False,
+    file: File = PROJECT,
+    by: By = "",
+    settings: Settings = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Give a variant no traffic and no rollout until --off."""
+    _operate("quarantine", file, settings, Face(as_json, quiet), variant=variant, off=off, by=by)
+
+
+@rollout_app.command("approve")
+def rollout_approve(
+    file: File = PROJECT, by: By = "", settings: Settings = None, as_json: Json = False, quiet: Quiet = False
+) -> None:
+    """Let the promotion that waits for a person happen."""
+    _operate("approve", file, settings, Face(as_json, quiet), by=by)
+
+
+def _operate(verb: str, file: Path, settings: Sequence[str] | None, face: Face, **options: Any) -> None:
+    from rivals.flows import operators  # noqa: PLC0415
+
+    done = getattr(operators, verb)(_open(file, settings), **options)
+    face.show(done, done.sentence)
+
+
+@rollout_app.command("preflight")
+def rollout_preflight(
+    file: File = PROJECT, by: By = "", settings: Settings = None, as_json: Json = False, quiet: Quiet = False
+) -> None:
+    """Check that the endpoint is fit to act alone. Exit 1: no. Exit 4: too little traffic to say."""
+    from rivals.flows.preflight import run_preflight  # noqa: PLC0415
+
+    found = run_preflight(_open(file, settings), by=by)
+    Face(as_json, quiet).show(
+        found, "\n".join(f"{one.name}: {_TOLD[one.passed]}: {one.sentence}" for one in found.checks)
+    )
+    _exit_by("fail" if any(one.passed is False for one in found.checks) else "pass" if found.passed else "inconclusive")
+
+
+_TOLD = {True: "pass", False: "fail", None: "inconclusive"}
 
 
 @rollout_app.command("watch")

@@ -15,6 +15,7 @@ from rivals.values import Instruction, Notify, Phase, Promote, RollBack, Rollout
 SHARED, WITHIN = 3, 600.0  # so many endpoints rolling back within so many seconds have one cause
 DOUBLINGS = 6  # a cooldown grows to 64 times its first length
 HELD = "held: "
+WAITS = "it passed every judge and waits for a person; `rivals rollout approve` promotes it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,6 @@ class Fences:
     quarantined: Mapping[str, str] = field(default_factory=dict)  # variant -> by whom
     reference: Version | None = None  # what no champion may be worse than
     pinned: str = ""  # by whom
-    waiting: str = ""  # the rollout whose promotion waits for approval
     approved: str = ""  # the rollout whose promotion was approved
     approver: str = ""
 
@@ -44,9 +44,7 @@ class Standing:
     approval: bool = False  # whether a promotion waits for a person
 
 
-def refusal(
-    fences: Fences, variant: str, ended: Sequence[Rollout], now: float, cooldown: float, *, force: bool
-) -> str:
+def refusal(fences: Fences, variant: str, ended: Sequence[Rollout], now: float, cooldown: float, *, force: bool) -> str:
     """Why this variant may not start. ``force``, a person's word, lifts the cooldown and nothing else."""
     if variant in fences.quarantined:
         return (
@@ -90,7 +88,7 @@ def promotion(standing: Standing, rollout: Rollout, now: float) -> str:
         if len(recent) >= standing.most:
             return f"{len(recent)} promotions in {span(standing.per)} are as many as the project allows"
     if standing.approval and standing.fences.approved != rollout.id:
-        return "it passed every judge and waits for a person; `rivals rollout approve` promotes it"
+        return WAITS
     return ""
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from rivals.errors import Conflict, RivalsError
 from rivals.flows.rollout import tick
+from rivals.flows.webhooks import couriers
 from rivals.flows.workspace import Workspace
 from rivals.serve import journal
 from rivals.serve.reconcile import publish_lease, publish_table, read_table
@@ -20,6 +21,7 @@ log = logging.getLogger("rivals.control")
 LEASE_SECONDS = 30.0
 PERIOD = {"wall": 1.0, "replay": 0.05}  # seconds between rounds: harm is judged every second
 BATCH = 20_000
+LAST_WORD = 1.0  # seconds that a webhook under way gets at the end
 
 
 @dataclass
@@ -35,6 +37,7 @@ class Control:
 
     def run(self) -> None:
         """Go round until stopped. A round that fails is told and tried again; the lease then runs out by itself."""
+        beside = couriers(self.workspace)
         while not self.stopped.is_set():
             started = time.monotonic()
             try:
@@ -44,6 +47,9 @@ class Control:
             except Exception:
                 log.exception("control.round_failed endpoint=%s", self.workspace.endpoint.name)
             self.stopped.wait(max(0.0, PERIOD[self.clock] - (time.monotonic() - started)))
+        for courier, thread in beside:
+            courier.stopped.set()
+            thread.join(LAST_WORD)
         if self._mirror is not None:
             self._mirror.wait()
 

@@ -7,7 +7,10 @@ from typing import Any
 import msgspec
 
 from rivals.bundles import read_manifest
-from rivals.errors import RivalsError
+from rivals.errors import RivalsError, RolloutError
+from rivals.flows import fences
+from rivals.flows.rollout import clock_of
+from rivals.flows.webhooks import webhooks_of
 from rivals.flows.workspace import Workspace
 from rivals.registry.ledger import Ledger
 from rivals.statistics.assignment import slot
@@ -29,7 +32,17 @@ def status_of(workspace: Workspace) -> dict[str, Any]:
         "counts": counts,
         "expected": store.expected(table.endpoint),
         "scores": live_scores(workspace, sorted(counts)),
+        "fences": fences.told(workspace, store.active_rollout(table.endpoint), _now(workspace)),
+        "webhooks": webhooks_of(workspace),
     }
+
+
+def _now(workspace: Workspace) -> float:
+    """Now, on the endpoint's clock; 0 before a replay's first row."""
+    try:
+        return clock_of(workspace)
+    except RolloutError:
+        return 0.0
 
 
 def rollout_of(workspace: Workspace) -> dict[str, Any]:

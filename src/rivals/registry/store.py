@@ -53,14 +53,12 @@ class Transaction:
         self.connection.execute(sa.insert(tables), row)
 
     def put_rollout(self, rollout: Rollout, before: Rollout | None = None) -> None:
-        """Keep a rollout as it is now. Raises ``Conflict`` where ``before`` is no longer what is kept.
-
-        A new one (``before`` is None) is alone: ``Conflict`` too where another one is under way.
-        """
+        """Keep a rollout as it is now. Raises ``Conflict`` where ``before`` changed, or a new one (None) is not alone."""
         rollouts = schema.rollouts
         found = self._one(sa.select(rollouts.c.body).where(rollouts.c.id == rollout.id))
-        if before is None:
-            self._alone(rollout, found)
+        other = sa.select(rollouts.c.id).where(rollouts.c.endpoint == rollout.endpoint, rollouts.c.final.is_(False))
+        if before is None and (found is not None or self._one(other.limit(1)) is not None):
+            raise Conflict(f"Somebody else started a rollout on {rollout.endpoint!r} first; look again and repeat.")
         if before is not None and (found is None or _read(found, Rollout) != before):
             raise Conflict(f"Rollout {rollout.id} was changed by somebody else; look again and repeat.")
         row = {"endpoint": rollout.endpoint, "final": rollout.phase.final, "body": _json(rollout)}
@@ -68,12 +66,6 @@ class Transaction:
             self.connection.execute(sa.insert(rollouts), {"id": rollout.id, **row})
         else:
             self.connection.execute(sa.update(rollouts).where(rollouts.c.id == rollout.id), row)
-
-    def _alone(self, rollout: Rollout, found: str | None) -> None:
-        one = schema.rollouts.c
-        other = sa.select(one.id).where(one.endpoint == rollout.endpoint, one.final.is_(False)).limit(1)
-        if found is not None or self._one(other) is not None:
-            raise Conflict(f"Somebody else started a rollout on {rollout.endpoint!r} first; look again and repeat.")
 
     def state(self, key: str) -> bytes | None:
         """The bytes kept under a name, as nobody else can change them before this ends."""
@@ -159,8 +151,7 @@ class Store:
         """When a rollout was last rolled back, by endpoint, over the whole store."""
         rollouts, found = schema.rollouts, dict[str, float]()
         query = sa.select(rollouts.c.body).where(rollouts.c.final.is_(True)).order_by(rollouts.c.number.desc())
-        for (body,) in self.rows(query.limit(RECENT)):
-            one = _read(body, Rollout)
+        for one in (_read(body, Rollout) for (body,) in self.rows(query.limit(RECENT))):
             if one.phase is Phase.ROLLED_BACK:
                 found[one.endpoint] = max(one.changed, found.get(one.endpoint, -math.inf))
         return found
@@ -256,13 +247,14 @@ class Store:
     def label_join(self, endpoint: str, variant: str, start: float, end: float) -> tuple[int, int]:
         """Answers that clients got from a variant in the time [start, end): how many, and how many with a label."""
         one, label = schema.exposures.c, schema.feedback.c
+        counted: list[Any] = [sa.func.count(), sa.func.count(label.label)]
         query = (
-            sa.select(sa.func.count(), sa.func.count(label.label))
+            sa.select(*counted)
             .join_from(schema.exposures, schema.feedback, label.id == one.id, isouter=True)
             .where(one.endpoint == endpoint, one.time >= start, one.time < end, one.variant == variant)
             .where(one.outcome == Outcome.OK.value, one.shadow.is_(False))
         )
-        ((answers, labelled),) = self.rows(query)
+        answers, labelled = self.rows(query)[0]
         return answers, labelled
 
     def counts(self, endpoint: str) -> dict[str, dict[str, int]]:

@@ -1,4 +1,4 @@
-"""An error budget over a stream of tests: of all discoveries so far, few are false, and nobody knows how many will come.
+"""An error budget over a stream of tests whose end nobody knows: of all discoveries so far, few are false.
 
 e-LOND: the t-th test gets the level ``alpha * gamma_t * (discoveries so far + 1)``, fixed before its first datum, where
 the gammas add up to 1; it is a discovery once its e-process reaches 1 / level. The expected share of false ones among
@@ -22,8 +22,8 @@ _EXACT = 1_000
 
 def _total() -> float:
     """The sum of t^-DECAY over all t, from above: the tail by its integral."""
-    head = math.fsum(t**-DECAY for t in range(1, _EXACT + 1))
-    return head + _EXACT ** (1 - DECAY) / (DECAY - 1)
+    head = math.fsum(math.pow(t, -DECAY) for t in range(1, _EXACT + 1))
+    return head + math.pow(_EXACT, 1 - DECAY) / (DECAY - 1)
 
 
 _TOTAL = _total()
@@ -33,7 +33,7 @@ def gamma(test: int) -> float:
     """The part of the budget that the ``test``-th test gets, counted from 1; all of them add up to 1 at most."""
     if test < 1:
         raise DataError(f"Tests are counted from 1, not {test}.")
-    return float(test**-DECAY) / _TOTAL
+    return math.pow(test, -DECAY) / _TOTAL
 
 
 @dataclass(frozen=True, slots=True)
