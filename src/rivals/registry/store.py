@@ -53,7 +53,7 @@ class Transaction:
         self.connection.execute(sa.insert(tables), row)
 
     def put_rollout(self, rollout: Rollout, before: Rollout | None = None) -> None:
-        """Keep a rollout as it is now. Raises ``Conflict`` where ``before`` changed, or a new one (None) is not alone."""
+        """Keep a rollout. Raises ``Conflict`` where ``before`` changed meanwhile, or a new one (None) is not alone."""
         rollouts = schema.rollouts
         found = self._one(sa.select(rollouts.c.body).where(rollouts.c.id == rollout.id))
         other = sa.select(rollouts.c.id).where(rollouts.c.endpoint == rollout.endpoint, rollouts.c.final.is_(False))
