@@ -91,7 +91,7 @@ def fenced(
     """
     after, instructions = advance(running, verdict, now)
     if not rules.grows(running, instructions):
-        return after, instructions
+        return rules.passed(after), instructions
     if preflight_lacks(workspace, now):
         advised, told = advance(replace(running, autonomy="recommend"), verdict, now)
         return replace(advised, autonomy=running.autonomy), told
