@@ -325,6 +325,7 @@ class Rollout:
     resume: Phase | None = None  # the phase a paused rollout goes back to
     reason: str = ""  # why it ended
     base_revision: int = 0  # the table to go back to
+    alpha: float | None = None  # level of its promotion, from the error budget; None: a person promotes
 
     @property
     def share(self) -> float:

@@ -13,7 +13,8 @@ from typing import Annotated
 
 import typer
 
-from rivals.app.verb import Call, verb
+from rivals.app.steering import rollout_app
+from rivals.app.verb import Call, exit_by, verb
 from rivals.errors import Refused, RivalsError
 
 app = typer.Typer(
@@ -23,7 +24,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-rollout_app = typer.Typer(help="Steer the rollout of a challenger.", no_args_is_help=True)
 app.add_typer(rollout_app, name="rollout")
 
 
@@ -35,7 +35,6 @@ class Clock(StrEnum):
 
 
 JUDGE = Path(".rivals/judge.db")
-NOT_ENOUGH = 4  # exit code: not enough evidence to say
 
 
 def main() -> None:
@@ -135,7 +134,7 @@ def gate(
     report = gate_project(call.workspace, variant)
     text = "\n".join(f"{v.judge}: {v.status.value}: {v.reason}" for v in report.verdicts)
     call.show(report, f"{text}\n{report.variant}: {report.status.value}".strip())
-    _exit_by(report.status.value)
+    exit_by(report.status.value)
 
 
 @verb(app)
@@ -262,7 +261,7 @@ def audit(
 
     audits = audit_log(log, champion=champion, share=share, decided=decided)
     call.show(audits, audit_text(audits))
-    _exit_by(conclusion(audits))
+    exit_by(conclusion(audits))
 
 
 @verb(app, project=False)
@@ -281,50 +280,3 @@ def judge(
     bench = open_bench(store, host, time.time)
     call.say(f"verdicts: http://{host}:{port}/api/verdict, remembered in {store}")
     run_judge(bench, host, port)
-
-
-@verb(rollout_app, "start")
-def rollout_start(call: Call, variant: str) -> None:
-    """Start a challenger in the shadow. Exit 1 if a decision is expected past the deadline."""
-    from rivals.flows.rollout import start_rollout
-
-    started = start_rollout(call.workspace, variant)
-    call.show(started, started.sentence)
-    if started.too_long:
-        raise typer.Exit(1)
-
-
-def _steer(name: str, doc: str) -> None:
-    def command(call: Call) -> None:
-        from rivals.flows.rollout import steer
-
-        now = steer(call.workspace, name)
-        call.show(now, f"{now.challenger.variant}: {now.phase.value} {now.reason}".rstrip())
-
-    command.__doc__ = doc
-    verb(rollout_app, name)(command)
-
-
-_steer("pause", "Give all live traffic to the champion for now; shadowing and judging rest.")
-_steer("resume", "Go on where it was paused.")
-_steer("promote", "Make the challenger the champion now, on your word; the ledger says so.")
-_steer("rollback", "Give all traffic back to the champion; of a promoted challenger, to the one before it.")
-
-
-@verb(rollout_app, "watch")
-def rollout_watch(
-    call: Call,
-    seconds: Annotated[float, typer.Option(help="Give up after so long; exit 4.")] = 3600.0,
-) -> None:
-    """Wait for the rollout's end. Exit 0 promoted, 1 rolled back, 4 held or still running."""
-    from rivals.flows.rollout import watch
-
-    end = watch(call.workspace, seconds, call.say)
-    call.show(end, f"{end.challenger.variant}: {end.phase.value} {end.reason}".rstrip())
-    _exit_by({"promoted": "pass", "rolled_back": "fail"}.get(end.phase.value, "inconclusive"))
-
-
-def _exit_by(status: str) -> None:
-    code = {"pass": 0, "inconclusive": NOT_ENOUGH}.get(status, 1)
-    if code:
-        raise typer.Exit(code)

@@ -22,6 +22,8 @@ from starlette.routing import Route
 
 from rivals.errors import Conflict, RivalsError
 from rivals.flows.control import Control
+from rivals.flows.operators import approve, freeze, pin, quarantine
+from rivals.flows.preflight import run_preflight
 from rivals.flows.rollout import start_rollout, steer
 from rivals.flows.status import explain_request, history_of, rollout_of, status_of, verify_ledger
 from rivals.flows.verdict import Bench, Reply
@@ -66,7 +68,7 @@ def make_app(workspace: Workspace, clock: str) -> Starlette:
         return {"judged": loop.judged, "exposures": loop.exposures, "clock": clock}
 
     def start(_: Request, body: Any) -> Any:
-        return start_rollout(workspace, _field(body, "variant"))
+        return start_rollout(workspace, _field(body, "variant"), by=_by(body), force=_flag(body, "force"))
 
     routes = [
         _get("/api/clock", clocks),
@@ -77,6 +79,7 @@ def make_app(workspace: Workspace, clock: str) -> Starlette:
         _get("/api/explain/{id:path}", lambda request: explain_request(workspace, request.path_params["id"])),
         _post("/api/rollouts", start),
         *(_post(f"/api/rollout/{name}", _steering(workspace, name)) for name in STEERING),
+        *_fencing(workspace),
     ]
     routes += verdict_routes(Bench(workspace.store, time.time))
     routes.append(_get("/api/openapi.json", lambda _: openapi(routes)))
@@ -111,7 +114,34 @@ def openapi(routes: list[Route]) -> dict[str, Any]:
 
 
 def _steering(workspace: Workspace, name: str) -> Callable[[Request, Any], Any]:
-    return lambda _request, _body: steer(workspace, name)
+    return lambda _request, body: steer(workspace, name, by=_by(body))
+
+
+def _fencing(workspace: Workspace) -> list[Route]:
+    """What people put up around the endpoint; a body may say ``by``, and ``off`` to take it down."""
+    answers: dict[str, Callable[[Any], Any]] = {
+        "freeze": lambda body: freeze(workspace, off=_flag(body, "off"), by=_by(body)),
+        "pin": lambda body: pin(workspace, _field(body, "variant"), by=_by(body)),
+        "quarantine": lambda body: quarantine(workspace, _field(body, "variant"), off=_flag(body, "off"), by=_by(body)),
+        "approve": lambda body: approve(workspace, by=_by(body)),
+        "preflight": lambda body: run_preflight(workspace, by=_by(body)),
+    }
+    return [_post(f"/api/rollout/{name}", _of_body(answer)) for name, answer in answers.items()]
+
+
+def _of_body(answer: Callable[[Any], Any]) -> Callable[[Request, Any], Any]:
+    return lambda _request, body: answer(body)
+
+
+def _by(body: Any) -> str:
+    return _field(body, "by") if isinstance(body, dict) and "by" in body else ""
+
+
+def _flag(body: Any, name: str) -> bool:
+    value = body.get(name, False) if isinstance(body, dict) else False
+    if not isinstance(value, bool):
+        raise RivalsError(f"{name!r} is true or false.")
+    return value
 
 
 def _get(path: str, answer: Callable[[Request], Any]) -> Route:

@@ -113,6 +113,8 @@ def status_text(status: Mapping[str, Any]) -> str:
         )
         if rollout["verdict"]:
             lines.append(f"verdict: {rollout['verdict']['status']}: {rollout['verdict']['reason']}")
+    if held := status["fences"]["holds"]:
+        lines.append(held)
     for variant, counts in status["counts"].items():
         told = ", ".join(f"{name} {count}" for name, count in counts.items())
         scores = ", ".join(f"{name} {value:.4f}" for name, value in status["scores"].get(variant, {}).items())

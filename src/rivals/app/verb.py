@@ -14,6 +14,8 @@ import typer
 if TYPE_CHECKING:
     from rivals.flows.workspace import Workspace
 
+NOT_ENOUGH = 4  # exit code: not enough evidence to say
+
 P = ParamSpec("P")
 Options = Callable[Concatenate["Call", P], None]
 
@@ -86,3 +88,9 @@ def verb(
         return function
 
     return add
+
+
+def exit_by(status: str) -> None:
+    """End with the exit code of a status: 0 for a pass, 4 for too little evidence, else 1."""
+    if status != "pass":
+        raise typer.Exit(NOT_ENOUGH if status == "inconclusive" else 1)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from rivals.errors import Conflict, RivalsError
 from rivals.flows.archive import Keeper
 from rivals.flows.rollout import tick
+from rivals.flows.webhooks import couriers
 from rivals.flows.workspace import Workspace
 from rivals.serve import entries
 from rivals.serve.reconcile import publish_lease, publish_table, read_table
@@ -22,6 +23,7 @@ LEASE_SECONDS = 30.0
 PERIOD = {"wall": 1.0, "replay": 0.05}  # seconds between rounds: harm is judged every second
 BATCH = 2_000  # entries shipped in one transaction: a rollback waits for no longer than one of them
 QUICK = 0.1  # seconds between two looks for a table that a person decided on
+LAST_WORD = 1.0  # seconds that a webhook under way gets at the end
 
 
 @dataclass
@@ -45,6 +47,7 @@ class Control:
         """Go round until stopped. A round that fails is told and tried again; the lease then runs out by itself."""
         follower = threading.Thread(target=self._follow, name="publisher")
         follower.start()
+        beside = couriers(self.workspace)
         while not self.stopped.is_set():
             started = time.monotonic()
             try:
@@ -55,6 +58,9 @@ class Control:
                 log.exception("control.round_failed endpoint=%s", self.workspace.endpoint.name)
             self.stopped.wait(max(0.0, PERIOD[self.clock] - (time.monotonic() - started)))
         follower.join()
+        for courier, thread in beside:
+            courier.stopped.set()
+            thread.join(LAST_WORD)
         if self._mirror is not None:
             self._mirror.wait()
 

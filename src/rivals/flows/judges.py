@@ -17,11 +17,15 @@ from rivals.values import Use
 ANSWERS = (200, 10_000)  # of the champion, at least and at most, that say what is slow
 
 
-def judges_of(workspace: Workspace) -> Sequence[Judge]:
-    """The judges of the rollout, that of declared slices among them; those that can end it share its one alpha."""
-    common = {"alpha": workspace.endpoint.rollout.risk.alpha, "among": among(workspace)}
+def judges_of(workspace: Workspace, alpha: float | None = None) -> Sequence[Judge]:
+    """The judges of the rollout, that of declared slices among them; those that can end it share its one alpha.
+
+    Another ``alpha``, from the endpoint's budget, goes before what the project file gives them.
+    """
+    common = {"alpha": alpha or workspace.endpoint.rollout.risk.alpha, "among": among(workspace)}
+    firm = common if alpha else {}
     return [
-        plugins.make(Judge, Use(use.name, {**(common if _shares(use) else {}), **use.options}))
+        plugins.make(Judge, Use(use.name, {**common, **use.options, **firm} if _shares(use) else use.options))
         for use in _uses(workspace)
     ]
 

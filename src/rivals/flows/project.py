@@ -10,6 +10,7 @@ from rivals.flows.workspace import open_workspace
 
 if TYPE_CHECKING:
     from rivals.decide.compare import Leaderboard
+    from rivals.flows.fences import Preflight
     from rivals.flows.gate import GateReport
     from rivals.flows.rollout import Started
     from rivals.flows.train import BuildReport
@@ -60,6 +61,12 @@ class Project:
         from rivals.flows.rollout import steer
 
         return steer(self.workspace, command)
+
+    def preflight(self) -> Preflight:
+        """Check that the endpoint is fit to act alone."""
+        from rivals.flows.preflight import run_preflight
+
+        return run_preflight(self.workspace)
 
     def status(self) -> dict[str, Any]:
         """What runs: champion, weights, rollout, evidence, counts."""

@@ -15,6 +15,7 @@ from rivals.bundles import read_manifest
 from rivals.decide import rollout as rules_of
 from rivals.decide.analysis import analyse
 from rivals.errors import RolloutError
+from rivals.flows import fences
 from rivals.flows.judges import judges_of, reward_rules, slow_ms
 from rivals.flows.workspace import Workspace
 from rivals.observe.evidence import EvidenceState, Rules, advance, begin, due, evidence
@@ -61,8 +62,11 @@ class Started:
 # -- steering by people --------------------------------------------------------------------------------
 
 
-def start_rollout(workspace: Workspace, variant: str) -> Started:
-    """Start ``variant`` in the shadow of the champion. Raises ``RolloutError`` where it does not fit."""
+def start_rollout(workspace: Workspace, variant: str, *, by: str = "", force: bool = False) -> Started:
+    """Start ``variant`` in the shadow of the champion. Raises ``RolloutError`` where it does not fit.
+
+    ``by``: who says so; ``force`` lets a variant start that was rolled back and still rests.
+    """
     store, endpoint, table = workspace.store, workspace.endpoint, workspace.table()
     if running := store.active_rollout(endpoint.name):
         name = running.challenger.variant
@@ -94,17 +98,20 @@ def start_rollout(workspace: Workspace, variant: str) -> Started:
         f"{variant} starts in the shadow of {table.champion}; {_told(days)}, the deadline is {wish.deadline / DAY:g}."
     )
     with store.transaction() as tx:
+        begun = fences.admit(tx, workspace, begun, force=force)
         body = {
             "challenger": variant,
             "champion": table.champion,
             "expected_days": days if days is not None and math.isfinite(days) else None,
             "slow_ms": tau,
-            "by": "a person",
+            "by": fences.person(by),
+            "forced": force,
+            "alpha": begun.alpha,
         }
         Ledger(store).append(tx, endpoint.name, "rollout.started", now, {"rollout": begun.id, **body})
+        tx.put_rollout(begun)
         _act(tx, workspace, begun, [SetRoutes(0.0)])
         tx.put_state(f"evidence/{begun.id}", msgspec.json.encode(begin(begun, cursor=store.closings(), tau_ms=tau)))
-        tx.put_rollout(begun)
     return Started(begun, days if days is not None and math.isfinite(days) else None, too_long, sentence)
 
 
@@ -118,21 +125,35 @@ def _told(days: float | None) -> str:
     )
 
 
-def steer(workspace: Workspace, command: str) -> Rollout:
-    """Apply a person's command to the running rollout: pause, resume, promote or rollback."""
+def steer(workspace: Workspace, command: str, *, by: str = "") -> Rollout:
+    """Apply a person's command to the running rollout: pause, resume, promote or rollback. ``by``: who says so."""
     store, endpoint = workspace.store, workspace.endpoint.name
     running = store.active_rollout(endpoint)
     if running is None and command == "rollback":
         running = next((one for one in reversed(store.rollouts(endpoint)) if one.phase is Phase.PROMOTED), None)
     if running is None:
         raise RolloutError(f"No rollout runs on {endpoint!r}; `rivals rollout start VARIANT` starts one.")
-    now = clock_of(workspace)
-    after, instructions = COMMANDS[command](running, now)
+    after, instructions = COMMANDS[command](running, clock_of(workspace))
     with store.transaction() as tx:
-        _record(tx, workspace, after, f"rollout.{command}", now, None, None, instructions)
-        _act(tx, workspace, after, instructions)
-        tx.put_rollout(after, before=running)
+        carry_out(tx, workspace, running, after, instructions, kind=f"rollout.{command}", by=fences.person(by))
     return after
+
+
+def carry_out(
+    tx: Transaction,
+    workspace: Workspace,
+    before: Rollout,
+    after: Rollout,
+    instructions: Sequence[Instruction],
+    *,
+    kind: str,
+    by: str,
+) -> None:
+    """A person's step of a rollout, written down and done. Raises ``Conflict`` where somebody else was quicker."""
+    _record(tx, workspace, after, kind, after.changed, None, None, instructions, by=by)
+    tx.put_rollout(after, before=before)
+    fences.settle(tx, workspace, before, after, by_person=True)
+    _act(tx, workspace, after, instructions)
 
 
 def watch(workspace: Workspace, seconds: float, say: Callable[[str], None]) -> Rollout:
@@ -169,7 +190,9 @@ def tick(workspace: Workspace, now: float) -> Rollout | None:
     state = look(workspace, running, before, now)
     found = evidence(state, running, now)
     verdict = analyse(found, judges_of(workspace))
-    after, instructions = rules_of.advance(running, verdict, now)
+    after, instructions = fences.fenced(
+        workspace, running, verdict, lambda: analyse(found, judges_of(workspace, running.alpha)), now
+    )
     noteworthy = bool(instructions) or state.blocks != before.blocks
     with store.transaction() as tx:
         if noteworthy:
@@ -179,6 +202,7 @@ def tick(workspace: Workspace, now: float) -> Rollout | None:
         tx.put_state(f"verdict/{running.id}", msgspec.json.encode(verdict))
         if after != running:
             tx.put_rollout(after, before=running)
+            fences.settle(tx, workspace, running, after, by_person=False)
     return after
 
 
@@ -269,14 +293,15 @@ def routes(table: RoutingTable, rollout: Rollout, instruction: Instruction, stan
 def _act(tx: Transaction, workspace: Workspace, rollout: Rollout, instructions: Sequence[Instruction]) -> None:
     for instruction in instructions:
         table = workspace.table()
-        after = routes(table, rollout, instruction, standing_shadows(workspace, table.champion))
+        after = routes(table, rollout, instruction, standing_shadows(workspace, table.champion, tx))
         if after != table:
             tx.put_table(after, expect=table.revision)
 
 
-def standing_shadows(workspace: Workspace, champion: str) -> list[Shadow]:
-    """The shadows that the project file keeps at all times."""
-    names = [name for name in workspace.endpoint.shadows if name != champion]
+def standing_shadows(workspace: Workspace, champion: str, tx: Transaction | None = None) -> list[Shadow]:
+    """The shadows that the project file keeps at all times, but those in quarantine."""
+    out = {champion, *fences.fences_of(workspace, tx).quarantined}
+    names = [name for name in workspace.endpoint.shadows if name not in out]
     return [Shadow(name, workspace.trained(name).digest) for name in names]
 
 
@@ -289,6 +314,8 @@ def _record(
     found: Evidence | None,
     verdict: Verdict | None,
     instructions: Sequence[Instruction],
+    *,
+    by: str = "",
 ) -> None:
     """Write the verdict down before anybody acts on it."""
     body: dict[str, Any] = {
@@ -298,6 +325,7 @@ def _record(
         "phase": rollout.phase.value,
         "share": rollout.share,
         "reason": rollout.reason,
+        **({"by": by} if by else {}),
         "verdict": verdict,
         "evidence": found,
         "evidence_digest": hashlib.sha256(msgspec.json.encode(found, order="sorted")).hexdigest() if found else None,

@@ -12,6 +12,7 @@ from rivals.bundles import read_manifest
 from rivals.errors import RivalsError, SpecError
 from rivals.flows.control import publish
 from rivals.flows.rollout import standing_shadows
+from rivals.flows.webhooks import check_secret
 from rivals.flows.workspace import Workspace
 from rivals.plugins import nearest
 from rivals.registry.ledger import Ledger
@@ -37,6 +38,7 @@ def serve_project(
     """Serve until SIGTERM or SIGINT. What dies is started again; what is in flight is answered first."""
     if host not in {"127.0.0.1", "::1", "localhost"} and not os.environ.get("RIVALS_TOKEN"):
         raise RivalsError(f"--host {host} is open to others; set RIVALS_TOKEN first, or serve on loopback.")
+    check_secret(workspace)
     first_table(workspace)
     publish_endpoint(workspace.run_dir, endpoint_config(workspace, clock))
     publish(workspace)

@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 
 from rivals.bundles import read_manifest
-from rivals.errors import RivalsError
+from rivals.errors import RivalsError, RolloutError
+from rivals.flows import fences
 from rivals.flows.rollout import clock_of
+from rivals.flows.webhooks import webhooks_of
 from rivals.flows.workspace import Workspace
 from rivals.observe.outcomes import mean_rewards
 from rivals.registry.ledger import Ledger
@@ -32,7 +34,17 @@ def status_of(workspace: Workspace) -> dict[str, Any]:
         "expected": store.expected(table.endpoint),
         "scores": live_scores(workspace, sorted(counts)),
         "rewards": live_rewards(workspace),
+        "fences": fences.told(workspace, store.active_rollout(table.endpoint), _now(workspace)),
+        "webhooks": webhooks_of(workspace),
     }
+
+
+def _now(workspace: Workspace) -> float:
+    """Now, on the endpoint's clock; 0 before a replay's first row."""
+    try:
+        return clock_of(workspace)
+    except RolloutError:
+        return 0.0
 
 
 def rollout_of(workspace: Workspace) -> dict[str, Any]:

@@ -59,10 +59,10 @@ class Ledger:
         tx.connection.execute(sa.insert(ledger), row)
         return Entry(seq, endpoint, kind, float(time), msgspec.json.decode(text), str(row["hash"]))
 
-    def entries(self, endpoint: str | None = None) -> list[Entry]:
-        """The entries of an endpoint, or all of them, oldest first."""
+    def entries(self, endpoint: str | None = None, after: int = 0) -> list[Entry]:
+        """The entries of an endpoint, or all of them, oldest first; those after an entry's number."""
         one = ledger.c
-        query = sa.select(*(one[field.name] for field in fields(Entry))).order_by(one.seq)
+        query = sa.select(*(one[field.name] for field in fields(Entry))).where(one.seq > after).order_by(one.seq)
         if endpoint is not None:
             query = query.where(one.endpoint == endpoint)
         kept = [row._asdict() for row in self._store.rows(query)]

@@ -27,10 +27,11 @@ from rivals.errors import Conflict
 from rivals.registry import schema, truth
 from rivals.registry.shipping import Close, keep_exposures, keep_inputs
 from rivals.registry.truth import Known, keep_feedback, settle
-from rivals.values import Exposure, Feedback, Outcome, Pair, Rewarded, Rollout, RoutingTable, Trained, Version
+from rivals.values import Exposure, Feedback, Outcome, Pair, Phase, Rewarded, Rollout, RoutingTable, Trained, Version
 
 T = TypeVar("T")
 
+RECENT = 200  # rollouts among which those that were just rolled back are looked for
 ROWS_AT_ONCE = 256  # rows of one request that are looked up in one go
 
 
@@ -53,9 +54,12 @@ class Transaction:
         self.connection.execute(sa.insert(tables), row)
 
     def put_rollout(self, rollout: Rollout, before: Rollout | None = None) -> None:
-        """Keep a rollout as it is now. Raises ``Conflict`` where ``before`` is given and no longer what is kept."""
+        """Keep a rollout. Raises ``Conflict`` where ``before`` changed meanwhile, or a new one (None) is not alone."""
         rollouts = schema.rollouts
         found = self._one(sa.select(rollouts.c.body).where(rollouts.c.id == rollout.id))
+        other = sa.select(rollouts.c.id).where(rollouts.c.endpoint == rollout.endpoint, rollouts.c.final.is_(False))
+        if before is None and (found is not None or self._one(other.limit(1)) is not None):
+            raise Conflict(f"Somebody else started a rollout on {rollout.endpoint!r} first; look again and repeat.")
         if before is not None and (found is None or _read(found, Rollout) != before):
             raise Conflict(f"Rollout {rollout.id} was changed by somebody else; look again and repeat.")
         row = {"endpoint": rollout.endpoint, "final": rollout.phase.final, "body": _json(rollout)}
@@ -63,6 +67,11 @@ class Transaction:
             self.connection.execute(sa.insert(rollouts), {"id": rollout.id, **row})
         else:
             self.connection.execute(sa.update(rollouts).where(rollouts.c.id == rollout.id), row)
+
+    def state(self, key: str) -> bytes | None:
+        """The bytes kept under a name, as nobody else can change them before this ends."""
+        found: bytes | None = self._one(sa.select(schema.state.c.raw).where(schema.state.c.key == key))
+        return found
 
     def put_state(self, key: str, raw: bytes) -> None:
         """Keep a few bytes under a name."""
@@ -145,6 +154,15 @@ class Store:
         rollouts = schema.rollouts
         query = sa.select(rollouts.c.body).where(rollouts.c.endpoint == endpoint).order_by(rollouts.c.number)
         return [_read(body, Rollout) for (body,) in self.rows(query)]
+
+    def rolled_back(self) -> dict[str, float]:
+        """When a rollout was last rolled back, by endpoint, over the whole store."""
+        rollouts, found = schema.rollouts, dict[str, float]()
+        query = sa.select(rollouts.c.body).where(rollouts.c.final.is_(True)).order_by(rollouts.c.number.desc())
+        for one in (_read(body, Rollout) for (body,) in self.rows(query.limit(RECENT))):
+            if one.phase is Phase.ROLLED_BACK:
+                found[one.endpoint] = max(one.changed, found.get(one.endpoint, -math.inf))
+        return found
 
     # -- exposures and feedback: writing ----------------------------------------------------------------
 
@@ -252,6 +270,19 @@ class Store:
             .where(one.shadow.is_(False), one.outcome == Outcome.OK.value)
         )
         return [value for (value,) in self.rows(query.order_by(one.closed_seq.desc()).limit(most))]
+
+    def label_join(self, endpoint: str, variant: str, start: float, end: float) -> tuple[int, int]:
+        """Answers that clients got from a variant in the time [start, end): how many, and how many with a label."""
+        one, label = schema.exposures.c, schema.feedback.c
+        counted: list[Any] = [sa.func.count(), sa.func.count(label.label)]
+        query = (
+            sa.select(*counted)
+            .join_from(schema.exposures, schema.feedback, label.id == one.id, isouter=True)
+            .where(one.endpoint == endpoint, one.time >= start, one.time < end, one.variant == variant)
+            .where(one.outcome == Outcome.OK.value, one.shadow.is_(False))
+        )
+        answers, labelled = self.rows(query)[0]
+        return answers, labelled
 
     def counts(self, endpoint: str) -> dict[str, dict[str, int]]:
         """Closed exposures by variant: ``requests`` and ``failures`` for clients, ``shadows`` and ``shadow_failures``.

@@ -107,6 +107,28 @@ def publish_lease(run_dir: Path, seconds: float) -> None:
     _replace(run_dir / "lease.json", Lease(_boot(), time.monotonic() + seconds))
 
 
+# -- what a worker says of itself --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Obeyed:
+    """The revision a worker answers from."""
+
+    pid: int
+    revision: int
+
+
+def publish_obeyed(run_dir: Path, slot: int, revision: int) -> None:
+    """Let others see which table this worker obeys."""
+    _replace(run_dir / f"worker-{slot}.json", Obeyed(os.getpid(), revision))
+
+
+def read_obeyed(run_dir: Path) -> list[Obeyed]:
+    """The workers that run, and the revision each of them answers from."""
+    found = [_read(path, Obeyed) for path in sorted(run_dir.glob("worker-*.json"))]
+    return [one for one in found if one is not None and Path(f"/proc/{one.pid}").exists()]
+
+
 # -- what a worker does with it ------------------------------------------------------------------------------
 
 

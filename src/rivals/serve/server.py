@@ -29,7 +29,7 @@ from rivals.serve.http import Http
 from rivals.serve.journal import FeedbackLog, Journal
 from rivals.serve.metrics import Counters, EndpointTally
 from rivals.serve.question import Serving
-from rivals.serve.reconcile import EndpointConfig, Reconciler, read_endpoint
+from rivals.serve.reconcile import EndpointConfig, Reconciler, publish_obeyed, read_endpoint
 from rivals.serve.routes import Clock, Routes
 from rivals.serve.tokens import Tokens, read_key
 
@@ -143,12 +143,14 @@ class _Worker:
         loop, config = asyncio.get_running_loop(), self._config
         self._http.sweep()
         server = await loop.create_server(self._http, config.host, config.port, reuse_port=True, backlog=1024)
+        publish_obeyed(self._reconciler.run_dir, config.slot, self._endpoint.serving.table.revision)
         log.info("worker.started slot=%d pid=%d port=%d", config.slot, os.getpid(), config.port)
         gc.freeze()  # what is loaded now stays; collections need not look at it
         swept = time.monotonic()
         while not stop.is_set() and os.getppid() == parent:
             if serving := await self._reconciler.look():
                 self._endpoint.swap(serving)
+                await asyncio.to_thread(publish_obeyed, self._reconciler.run_dir, config.slot, serving.table.revision)
             self._endpoint.lease_until = self._reconciler.lease_until
             if time.monotonic() - swept >= SWEEP:
                 swept = time.monotonic()

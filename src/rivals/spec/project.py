@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
 
+from rivals.spec.windows import ChangeWindow
 from rivals.values import Task, Use
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -52,6 +53,10 @@ def as_plugin(value: object) -> object:
 Seconds = Annotated[float, BeforeValidator(as_seconds), Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, BeforeValidator(as_share), Field(ge=0, le=1, allow_inf_nan=False)]
 Plugin = Annotated[Use, BeforeValidator(as_plugin)]
+Event = Literal[
+    "rollout.started", "rollout.grown", "rollout.promoted", "rollout.rolled_back", "rollout.held", "rollout.aborted",
+    "rollout.paused", "rollout.resumed", "rollout.notice", "rollout.judged", "fences", "preflight",
+]  # fmt: skip
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
@@ -82,6 +87,7 @@ class DataSpec(Part):
     group: str | None = None
     ignore: tuple[str, ...] = ()  # columns that are not inputs
     label_delay: Seconds = 0.0  # how long after its answer a label may still come
+    labels_depend_on_decision: bool = False  # selective labels: what was decided decides which labels come
     split: SplitSpec = SplitSpec()
 
     @model_validator(mode="after")
@@ -189,6 +195,20 @@ class CaptureSpec(Part):
     redact: tuple[str, ...] = ()  # columns that are never written down
 
 
+class WebhookSpec(Part):
+    """Somebody to tell of what happens to rollouts; of everything but bare verdicts where no events are named."""
+
+    url: str = Field(pattern=r"^https?://[^/\s]+\S*$")
+    events: tuple[Event, ...] = ()
+
+
+class PromotionsSpec(Part):
+    """At most so many promotions in so long."""
+
+    per: Annotated[float, BeforeValidator(as_seconds), Field(gt=0)] = 7 * 86400.0
+    most: int = Field(ge=0)
+
+
 class EndpointSpec(Part):
     """The one address all variants answer behind."""
 
@@ -201,6 +221,12 @@ class EndpointSpec(Part):
     rollout: RolloutSpec = RolloutSpec()
     feedback: FeedbackSpec = FeedbackSpec()
     capture: CaptureSpec | None = None  # where nothing is said, exposures stay in the store
+    windows: tuple[ChangeWindow, ...] = ()  # when a rollout may grow; always where nothing is said
+    promotions: PromotionsSpec | None = None
+    cooldown: Seconds = 3600.0  # a variant that was rolled back rests so long, twice as long each time
+    approval: Literal["promote"] | None = None  # what waits for `rivals rollout approve`
+    reference: str | None = None  # what no champion may be worse than, whatever the champion before it was
+    webhooks: tuple[WebhookSpec, ...] = ()
 
 
 class LimitSpec(Part):
@@ -230,6 +256,15 @@ class ProjectSpec(Part):
     tracking: TrackingSpec = TrackingSpec()
     seed: int = Field(default=0, ge=0, lt=2**32)
 
+    @model_validator(mode="after")
+    def _labels_for_acting_alone(self) -> ProjectSpec:
+        if self.data.labels_depend_on_decision and self.endpoint and self.endpoint.autonomy == "act":
+            raise ValueError(
+                "endpoint.autonomy: act cannot be where data.labels_depend_on_decision is true: labels that depend on "
+                "the decision judge only what was decided, and exploration is not built yet; use autonomy: recommend"
+            )
+        return self
+
     @property
     def measures(self) -> tuple[str, ...]:
         """The metrics, the deciding one first."""
@@ -253,4 +288,5 @@ COMING: Mapping[str, str] = {
     "matrix": "matrix expansion",
     "drift": "drift detection",
     "retrain": "retraining on evidence",
+    "exploration": "exploration",
 }
