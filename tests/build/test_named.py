@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rivals.build.named import named, texts
+from rivals.build.named import named, names_in
 from rivals.errors import SpecError
 
 from .toy import HERE
@@ -23,8 +23,6 @@ def test_a_module_that_misses_something_itself_says_what(tmp_path: Path, monkeyp
         named("module_that_is_not:load")
 
 
-def test_the_text_of_every_module_that_is_named_is_found() -> None:
-    found = texts({"a": [f"{HERE}:load", {"b": "nowhere:f"}], "c": "models:/x", "d": 3})
-    assert set(found) == {f"{HERE}:load", "nowhere:f"}
-    assert found[f"{HERE}:load"] == Path(__file__).with_name("toy.py").read_text()
-    assert found["nowhere:f"] == ""
+def test_every_function_that_options_name_is_found() -> None:
+    found = names_in({"a": ["flights:load", {"b": "nowhere:f"}], "c": "models:/x", "d": 3})
+    assert list(found) == ["flights:load", "nowhere:f"]

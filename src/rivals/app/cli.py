@@ -82,6 +82,17 @@ def plan(call: Call) -> None:
 
 
 @verb(app)
+def why(call: Call, variant: str) -> None:
+    """Say why a variant would be built again. Exit 1 if it would."""
+    from rivals.flows.train import why_project
+
+    causes = why_project(call.workspace, variant)
+    call.show(causes, "\n".join(causes) or f"{variant} is built already; nothing it comes from has changed.")
+    if causes:
+        raise typer.Exit(1)
+
+
+@verb(app)
 def train(
     call: Call,
     variant: Annotated[list[str] | None, typer.Option("--variant", help="Only this one; repeatable.")] = None,

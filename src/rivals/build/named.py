@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from rivals.errors import SpecError
@@ -36,28 +34,14 @@ def named(name: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]  # getattr knows no better
 
 
-def texts(options: Any) -> dict[str, str]:
-    """The source text of every module that some option names: other code, another wish."""
-    return {name: _text(name.partition(":")[0]) for name in sorted(set(_names(options)))}
-
-
-def _names(options: Any) -> Iterator[str]:
+def names_in(options: Any) -> Iterator[str]:
+    """Every ``module:function`` that options name, however deep."""
     if isinstance(options, str):
         if NAMED.fullmatch(options):
             yield options
     elif isinstance(options, Mapping):
         for value in options.values():
-            yield from _names(value)
+            yield from names_in(value)
     elif isinstance(options, Sequence):
         for value in options:
-            yield from _names(value)
-
-
-def _text(module: str) -> str:
-    try:
-        spec = importlib.util.find_spec(module)
-    except (ModuleNotFoundError, ValueError):
-        spec = None
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        return ""  # not there, or no text: refused when it is called, or as fixed as an installed package
-    return Path(spec.origin).read_text()
+            yield from names_in(value)

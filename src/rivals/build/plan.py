@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from rivals.build.families.ready import files
-from rivals.build.named import texts
+from rivals.build.named import names_in
+from rivals.build.reach import PACKAGE, reached
 from rivals.errors import SpecError
 from rivals.plugins import nearest
 from rivals.spec.project import ProjectSpec, VariantSpec
@@ -22,22 +23,26 @@ from rivals.values import Use
 # What fits models or turns them into bundles: another release may build another model of the same wish.
 PACKAGES = ("rivals", "numpy", "pandas", "scikit-learn", "lightgbm", "onnx", "skl2onnx", "onnxmltools")
 
+KINDS = {"code": "code", "columns": "column", "packages": "package", "members": "member"}  # as they are told
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Variants in waves: all of one wave side by side, members before the ensembles that ask them.
 
-    ``kept`` are built already; ``wishes`` names what is asked for, for every variant that is to be there.
+    ``kept`` are built already; ``wishes`` names what is asked for, for every variant that is to be there, and
+    ``asked`` says it in full.
     """
 
     waves: tuple[tuple[str, ...], ...]
     kept: tuple[str, ...]
     wishes: Mapping[str, str]
+    asked: Mapping[str, Mapping[str, Any]]
 
 
 def plan(
     spec: ProjectSpec,
-    data_digest: str,
+    data: Mapping[str, str],
     known: Collection[str],
     only: Sequence[str] = (),
     models: Mapping[str, str] | None = None,
@@ -45,13 +50,16 @@ def plan(
     """Plan the variants ``only`` and their members; all, where nothing is said.
 
     ``known`` are the wish digests that are built; ``models`` says where a variant's model lies if not where the project
-    file says (a registry's URI, fetched). Raises ``SpecError`` on an unknown name and on members that go in a circle.
+    file says (a registry's URI, fetched); ``data`` has the digest of each column. Raises ``SpecError`` on an unknown
+    name and on members that go in a circle.
     """
     order = _order(spec)
     wanted = _wanted(spec, only)
     wishes: dict[str, str] = {}
+    asked: dict[str, dict[str, Any]] = {}
     for name in order:
-        wishes[name] = wish(spec, spec.variant(name), data_digest, wishes, (models or {}).get(name))
+        asked[name] = _asked(spec, spec.variant(name), data, wishes, (models or {}).get(name))
+        wishes[name] = hashlib.sha256(msgspec.json.encode(asked[name], order="sorted")).hexdigest()
     missing = [name for name in order if name in wanted and wishes[name] not in known]
     depth: dict[str, int] = {}
     for name in missing:
@@ -59,27 +67,65 @@ def plan(
     count = max(depth.values(), default=-1) + 1
     waves = tuple(tuple(name for name in _names(spec) if depth.get(name) == level) for level in range(count))
     kept = tuple(name for name in _names(spec) if name in wanted and name not in depth)
-    return Plan(waves, kept, {name: wishes[name] for name in _names(spec) if name in wanted})
+    there = [name for name in _names(spec) if name in wanted]
+    return Plan(waves, kept, {name: wishes[name] for name in there}, {name: asked[name] for name in there})
 
 
-def wish(
-    spec: ProjectSpec, variant: VariantSpec, data_digest: str, members: Mapping[str, str], model: str | None = None
-) -> str:
-    """Name all that the variant's bundle comes from: wish, rows, code, packages and members' wishes. SHA-256."""
+def causes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What differs between two builds' ``asked``, in words: a piece of code, a column, a package, an option."""
+    old, new = _flat(msgspec.to_builtins(before)), _flat(msgspec.to_builtins(after))
+    said = []
+    for key in sorted(old.keys() | new.keys()):
+        if key not in old:
+            said.append(f"{key} is new")
+        elif key not in new:
+            said.append(f"{key} is gone")
+        elif old[key] != new[key]:
+            opaque = key.startswith(("code ", "column ", "member ")) or key == "model"
+            said.append(f"{key} changed" if opaque else f"{key} was {old[key]}, is {new[key]}")
+    return said
+
+
+def _flat(value: Mapping[str, Any], path: str = "") -> dict[str, str]:
+    found: dict[str, str] = {}
+    for key, one in value.items():
+        name = f"{path}{key}"
+        if isinstance(one, Mapping):
+            found |= _flat(one, f"{KINDS[key]} " if not path and key in KINDS else f"{name}.")
+        else:
+            found[name] = msgspec.json.encode(one).decode()
+    return found
+
+
+def _asked(
+    spec: ProjectSpec, variant: VariantSpec, data: Mapping[str, str], members: Mapping[str, str], model: str | None
+) -> dict[str, Any]:
+    """All that the variant's bundle comes from: wish, columns, code, packages and members' wishes."""
     steps = spec.features[variant.features] if variant.features else ()
-    data = spec.data.model_dump(mode="python", exclude={"source"})
-    asked: dict[str, Any] = {
-        "variant": variant.model_dump(mode="python", by_alias=True),
+    names = [variant.with_, [dict(use.options) for use in steps], list(spec.measures), variant.model or ""]
+    code = reached(sorted(set(names_in(names))))
+    return {
+        "variant": variant.model_dump(mode="json", by_alias=True),
         "steps": [_plain(use) for use in steps],
-        "data": {"digest": data_digest, **data},
+        "data": spec.data.model_dump(mode="json", exclude={"source"}),
+        "columns": {name: data[name] for name in _columns(spec, variant, data)},
         "metrics": spec.measures,
         "seed": spec.seed,
-        "code": texts([variant.with_, [dict(use.options) for use in steps], list(spec.measures), variant.model or ""]),
+        "code": {name: code[name] for name in code if not name.startswith(PACKAGE)},
         "model": _contents(model or variant.model) if variant.model else "",
         "members": {name: members[name] for name in variant.members},
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: _version(name) for name in PACKAGES}
+        | {name.removeprefix(PACKAGE): code[name] for name in code if name.startswith(PACKAGE)},
     }
-    return hashlib.sha256(msgspec.json.encode(asked, order="sorted")).hexdigest()
+
+
+def _columns(spec: ProjectSpec, variant: VariantSpec, data: Mapping[str, str]) -> list[str]:
+    """The columns that a variant is made from: those with a role, and its inputs; an ensemble's members have theirs."""
+    roles = [name for name in spec.data.roles if name not in spec.data.ignore]
+    inputs = [name for name in data if name not in spec.data.roles]
+    if variant.columns is not None:
+        inputs = [name for name in inputs if name in variant.columns]
+    return [name for name in (*roles, *([] if variant.members else inputs)) if name in data]
 
 
 def _order(spec: ProjectSpec) -> list[str]:

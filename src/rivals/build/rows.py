@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -93,25 +94,39 @@ def narrowed(signature: Signature, names: Sequence[str] | None) -> Signature:
     return Signature(tuple(c for c in signature.inputs if c.name in set(names)), signature.task, signature.labels)
 
 
-def digest(frame: pd.DataFrame) -> str:
-    """Name exactly these rows: SHA-256 over names, types and values in Arrow's format."""
-    whole = hashlib.sha256()
+def digest(columns: Mapping[str, str]) -> str:
+    """Name exactly these rows, from the digests of their columns."""
+    return hashlib.sha256(msgspec.json.encode(list(columns.items()))).hexdigest()
 
-    class Sink(io.RawIOBase):
-        def writable(self) -> bool:
-            return True
 
-        def write(self, raw: Any) -> int:
-            whole.update(raw)
-            return len(raw)
+def fingerprints(frame: pd.DataFrame) -> dict[str, str]:
+    """SHA-256 of each column: its type and its values in Arrow's format. Raises ``DataError`` on mixed values."""
+    found = {}
+    for name in frame.columns:
+        try:
+            table = pa.Table.from_pandas(frame[[name]], preserve_index=False).replace_schema_metadata(None)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+            raise DataError(f"Column {name!r} holds values of several kinds: {error.args[-1]}.") from error
+        whole = hashlib.sha256()
+        with pa.ipc.new_stream(pa.PythonFile(_Sink(whole), "w"), table.schema) as writer:
+            writer.write_table(table.combine_chunks())
+        found[str(name)] = whole.hexdigest()
+    return found
 
-    try:
-        table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        raise DataError(f"A column holds values of several kinds: {error.args[-1]}.") from error
-    with pa.ipc.new_stream(pa.PythonFile(Sink(), "w"), table.schema) as writer:
-        writer.write_table(table.combine_chunks())
-    return whole.hexdigest()
+
+class _Sink(io.RawIOBase):
+    """A file whose bytes are hashed and forgotten."""
+
+    def __init__(self, whole: Any) -> None:
+        super().__init__()
+        self._whole = whole
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, raw: Any) -> int:
+        self._whole.update(raw)
+        return len(raw)
 
 
 # -- columns ----------------------------------------------------------------------------------------

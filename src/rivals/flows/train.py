@@ -20,8 +20,8 @@ from rivals.build.bundle import Bundle, write, write_ensemble
 from rivals.build.evaluate import measure, scores
 from rivals.build.folds import split
 from rivals.build.pipeline import StepsJob, keep, kept, share
-from rivals.build.plan import Plan, plan
-from rivals.build.rows import digest, narrowed, prepare
+from rivals.build.plan import Plan, causes, plan
+from rivals.build.rows import digest, fingerprints, narrowed, prepare
 from rivals.build.train import READY, Fitted, Job, pipeline, train
 from rivals.ensemble.family import Ensemble
 from rivals.errors import RivalsError
@@ -79,6 +79,15 @@ def plan_project(workspace: Workspace) -> dict[str, str]:
     found, _ = _planned(workspace, ())
     waves = {name: f"to build, in wave {number}" for number, wave in enumerate(found.waves, 1) for name in wave}
     return {name: waves.get(name, "built already") for name in found.wishes}
+
+
+def why_project(workspace: Workspace, variant: str) -> list[str]:
+    """Why the variant would be built again, cause by cause; empty: it would not. Reads the data, builds nothing."""
+    found, _ = _planned(workspace, [variant])
+    if variant in found.kept:
+        return []
+    before = workspace.store.trained_extras(variant).get("asked")
+    return causes(before, found.asked[variant]) if before else ["it was never built"]
 
 
 def train_project(
@@ -149,7 +158,7 @@ class _Data:
     """The source as it was read: its frame only if somebody is to be fitted on it."""
 
     frame: Any
-    digest: str
+    columns: Mapping[str, str]  # their digests
     models: Mapping[str, str]
 
 
@@ -226,7 +235,7 @@ class _Build:
         facts = {
             "variant": name,
             "wish": self.plan.wishes[name],
-            "data": self.data.digest,
+            "data": digest(self.data.columns),
             "commit": self.lineage.commit,
         }
         return Order(job, self.workspace.blobs.folder, facts, members, banks, combiner)
@@ -254,7 +263,7 @@ class _Build:
         if bundle.manifest.reason:
             self.notes.append(f"{name}: not servable in process: {bundle.manifest.reason}")
         with self.workspace.store.transaction() as tx:
-            tx.put_trained(trained, version, {"p99_us": bundle.p99_us})
+            tx.put_trained(trained, version, {"p99_us": bundle.p99_us, "asked": self.plan.asked[name]})
         self.tell(BuildEvent(name, "built", f"{fitted.scores.metrics[self.workspace.spec.measures[0]]:.4f}"))
 
     def _track(self, trained: Trained, bundle: Bundle) -> Version:
@@ -268,7 +277,9 @@ class _Build:
             params={key: value for key, value in params.items() if value not in ("", (), {})},
             metrics=dict(trained.scores.metrics),
             lineage=self.lineage,
-            data=Data(self.workspace.spec.project, self.data.digest, self.count, self.workspace.spec.data.source.name),
+            data=Data(
+                self.workspace.spec.project, digest(self.data.columns), self.count, self.workspace.spec.data.source.name
+            ),
         )
 
     def _fail(self, name: str, error: RivalsError) -> None:
@@ -280,14 +291,14 @@ def _planned(workspace: Workspace, only: Sequence[str]) -> tuple[Plan, _Data]:
     spec = workspace.spec
     frame = plugins.make(Source, _anchored(workspace, spec.data.source)).read()
     models = {one.name: _model(workspace, one.model) for one in spec.variants if one.model is not None}
-    data = _Data(frame, digest(frame), models)
+    data = _Data(frame, fingerprints(frame), models)
     known = set(workspace.store.known_wishes())
     newest = {one.variant: one.wish for one in workspace.store.trained_all()}
-    found = plan(spec, data.digest, known, only, models)
+    found = plan(spec, data.columns, known, only, models)
     # Built once under this wish, but another wish of that name was built since: it is the newest that counts.
     stale = [name for name in found.kept if newest.get(name) != found.wishes[name]]
     return (
-        (plan(spec, data.digest, known - {found.wishes[name] for name in stale}, only, models), data)
+        (plan(spec, data.columns, known - {found.wishes[name] for name in stale}, only, models), data)
         if stale
         else (found, data)
     )

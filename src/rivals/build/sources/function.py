@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from rivals.build.named import named
-from rivals.build.rows import digest
+from rivals.build.rows import digest, fingerprints
 from rivals.errors import DataError
 
 
@@ -34,4 +34,4 @@ class Function:
 
     def digest(self) -> str:
         """SHA-256 of what was read: code that gives the same rows has the same digest."""
-        return digest(self.read())
+        return digest(fingerprints(self.read()))
