@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from rivals.bundles import read_manifest
 from rivals.flows.archive import archive_of
 from rivals.flows.workspace import open_workspace
 
@@ -55,3 +56,11 @@ def test_requests_are_captured_signed_rewarded_archived_and_forgotten(
     assert rivals("verify", cwd=project).returncode == 0
     assert "ann" not in rivals("history", "--json", cwd=project).stdout
     assert server.get("/v2/health/ready")[0] == 200
+
+
+def test_a_bundle_says_until_when_its_rows_go(trained: Path) -> None:
+    workspace = open_workspace(trained)
+    for variant in ("weak", "boosted", "blend"):
+        lineage = read_manifest(workspace.blobs.path(workspace.trained(variant).digest)).lineage
+        held_out, gap = 600, 6  # rows: the last fifth, and the hour before it
+        assert lineage["trained_until"] == 1.4e9 + (3000 - held_out - gap - 1) * 600

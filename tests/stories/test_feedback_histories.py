@@ -204,5 +204,6 @@ def test_a_hundred_histories_of_feedback_are_the_oracles_bit_by_bit() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1_800)
 def test_a_thousand_histories_of_feedback_are_the_oracles_bit_by_bit() -> None:
-    histories(1_000, 25)
+    histories(1_000, 15)

@@ -33,7 +33,7 @@ from rivals.registry.store import Store
 from rivals.values import Exposure, Outcome, Pair
 
 DAY = 86_400.0
-BATCH = 10_000  # exposures of one file
+BATCH = 5_000  # exposures of one file, and of one step
 SCHEMA = pa.schema(
     [
         ("id", pa.string()),
