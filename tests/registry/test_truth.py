@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from rivals.registry import schema
+from rivals.registry.shipping import INSERTS
 from rivals.registry.store import Store
-from rivals.registry.truth import INSERTS, canonical
+from rivals.registry.truth import canonical
 from rivals.values import Feedback
 
 from .conftest import a_close, an_exposure

@@ -120,3 +120,22 @@ def test_one_wrong_character_is_accepted_or_refused_in_a_sentence(position: int,
         parse((GOOD[:position] + character + GOOD[position:]).encode())
     except SpecError as error:
         assert str(error).startswith("rivals.yaml")
+
+
+@pytest.mark.parametrize(("said", "share"), [("all", 1.0), ("none", 0.0), ("5%", 0.05), ("0.25", 0.25), ("1", 1.0)])
+def test_capture_is_all_none_or_a_share(said: str, share: float) -> None:
+    endpoint = f"endpoint: {{name: e, capture: {{features: {said}, keep: 7d, redact: [name]}}}}\n"
+    spec = parse((GOOD.partition("endpoint:")[0] + endpoint).encode()).endpoint
+    assert spec
+    assert spec.capture
+    assert (spec.capture.features, spec.capture.keep, spec.capture.redact) == (share, 7 * 86400, ("name",))
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["capture: {features: some}", "capture: {keep: 5m}", "capture: {share: 1}", "feedback: {rating: [5, 1]}",
+     "feedback: {rating: [1]}", "feedback: {rating: [1, .inf]}", "feedback: {sign: true}"],
+)  # fmt: skip
+def test_what_capture_and_feedback_do_not_mean_is_refused(endpoint: str) -> None:
+    with pytest.raises(SpecError):
+        parse((GOOD.partition("endpoint:")[0] + f"endpoint: {{name: e, {endpoint}}}\n").encode())

@@ -206,13 +206,25 @@ def explain(
 @verb(app)
 def feedback(
     call: Call,
-    path: Annotated[Path, typer.Argument(help="JSON lines, CSV or Parquet with the columns id and label or reward.")],
+    path: Annotated[
+        Path, typer.Argument(help="JSON lines, CSV or Parquet: id, or unit, from and to; label, reward or rating.")
+    ],
 ) -> None:
-    """Take labels and rewards in bulk, by exposure id."""
+    """Take labels, rewards and ratings in bulk, by exposure id or by unit and time."""
     from rivals.flows.feedback import take_feedback
 
     taken = take_feedback(call.workspace, path)
-    call.show(taken, f"{taken['read']} read, {taken['new']} new.")
+    told = f"{taken['unknown']} of no exposure yet, {taken['contradicting']} contradicted and void"
+    call.show(taken, f"{taken['read']} read, {taken['new']} new; in all {told}.")
+
+
+@verb(app)
+def forget(call: Call, unit: Annotated[str, typer.Argument(help="As requests named it.")]) -> None:
+    """Erase what is known of a unit: exposures, inputs, feedback. The ledger stays whole, and says that it was done."""
+    from rivals.flows.forget import forget_unit
+
+    done = forget_unit(call.workspace, unit)
+    call.show(done, f"{done['erased']} exposures erased.")
 
 
 @verb(app)

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 
 from rivals.errors import Conflict, RivalsError
+from rivals.flows.archive import Keeper
 from rivals.flows.rollout import tick
 from rivals.flows.workspace import Workspace
 from rivals.serve import entries
@@ -32,7 +33,11 @@ class Control:
     exposures: int = 0  # closed answers to clients in the store, as of the last round
     stopped: threading.Event = field(default_factory=threading.Event)
     _mirror: subprocess.Popen[bytes] | None = None
+    _keeper: Keeper = field(init=False)
     _behind: bool = True  # MLflow may not know the table in force
+
+    def __post_init__(self) -> None:
+        self._keeper = Keeper(self.workspace)
 
     def run(self) -> None:
         """Go round until stopped. A round that fails is told and tried again; the lease then runs out by itself."""
@@ -60,6 +65,7 @@ class Control:
         publish_lease(self.workspace.run_dir, LEASE_SECONDS)
         self.exposures = self.workspace.store.answered(self.workspace.endpoint.name)
         self.judged = now
+        self._keeper.step(now)  # last: whatever a file system does, the lease is renewed
 
     def _mirror_aliases(self) -> None:
         """Let MLflow follow, in a process of its own: its being slow or away never holds up a decision."""
@@ -74,7 +80,7 @@ def ship(workspace: Workspace) -> int:
     store, run_dir, shipped = workspace.store, workspace.run_dir, 0
     while batches := entries.read(run_dir, store.cursors(), BATCH):
         for batch in batches:
-            store.ship(batch.file, batch.seq, batch.opens, batch.closes, batch.feedback)
+            store.ship(batch.file, batch.seq, batch.opens, batch.closes, batch.feedback, batch.inputs)
             shipped += len(batch.opens) + len(batch.closes) + len(batch.feedback)
     entries.forget(run_dir, store.cursors())
     return shipped

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -72,6 +72,7 @@ def start_rollout(workspace: Workspace, variant: str) -> Started:
     trained = workspace.trained(variant)
     _fits(workspace, table, trained.digest)
     now = clock_of(workspace)
+    _unseen(workspace, now, {variant: trained.digest, table.champion: _version(table, table.champion).digest})
     wish = endpoint.rollout
     begun = rules_of.start(
         endpoint=endpoint.name,
@@ -328,3 +329,14 @@ def _fits(workspace: Workspace, table: RoutingTable, digest: str) -> None:
         )
     if manifest.signature.task != champion.task or manifest.signature.labels != champion.labels:
         raise RolloutError("It answers another question than the champion: task or labels differ.")
+
+
+def _unseen(workspace: Workspace, now: float, digests: Mapping[str, str]) -> None:
+    """A rival is judged on rows it was not trained on; time goes forward, so it is enough that it is past them now."""
+    for variant, digest in digests.items():
+        until = read_manifest(workspace.blobs.path(digest)).lineage.get("trained_until", -math.inf)
+        if now <= until:
+            raise RolloutError(
+                f"{variant!r} was trained on rows up to {until:.0f}, and it is {now:.0f} on the endpoint's clock: "
+                "it may know by heart what it is asked. Let later rows come first."
+            )

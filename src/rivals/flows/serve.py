@@ -9,13 +9,15 @@ from collections.abc import Callable
 from typing import Literal
 
 from rivals.bundles import read_manifest
-from rivals.errors import RivalsError
+from rivals.errors import RivalsError, SpecError
 from rivals.flows.control import publish
 from rivals.flows.rollout import standing_shadows
 from rivals.flows.workspace import Workspace
+from rivals.plugins import nearest
 from rivals.registry.ledger import Ledger
 from rivals.serve.reconcile import EndpointConfig, publish_endpoint, publish_lease
 from rivals.serve.supervisor import Supervisor, WorkerConfig
+from rivals.spec.project import CaptureSpec
 from rivals.statistics.assignment import slots
 from rivals.values import Arm, Column, RoutingTable
 
@@ -93,6 +95,12 @@ def endpoint_config(workspace: Workspace, clock: Clock) -> EndpointConfig:
             known = columns.get(column.name)
             columns[column.name] = column if known is None or column.nullable else known
     data, endpoint = workspace.spec.data, workspace.endpoint
+    capture = endpoint.capture or CaptureSpec()
+    brought = {*columns, endpoint.unit} | {name for name in (data.id, data.time) if name}
+    for name in capture.redact:  # a misspelt one would be written down
+        if name not in brought:
+            told = nearest(name, sorted(brought))
+            raise SpecError(f"endpoint.capture.redact: no request brings a column {name!r}.{told}")
     return EndpointConfig(
         name=endpoint.name,
         task=data.task,
@@ -102,4 +110,9 @@ def endpoint_config(workspace: Workspace, clock: Clock) -> EndpointConfig:
         columns=tuple(columns.values()),
         slices=endpoint.rollout.slices,
         clock=clock,
+        signed=endpoint.feedback.signed,
+        rating=endpoint.feedback.rating,
+        keep=capture.keep,
+        capture=capture.features,
+        redact=capture.redact,
     )

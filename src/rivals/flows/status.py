@@ -8,7 +8,9 @@ import msgspec
 
 from rivals.bundles import read_manifest
 from rivals.errors import RivalsError
+from rivals.flows.rollout import clock_of
 from rivals.flows.workspace import Workspace
+from rivals.observe.outcomes import mean_rewards
 from rivals.registry.ledger import Ledger
 from rivals.statistics.assignment import slot
 from rivals.statistics.losses import ALIASES, METRICS, score
@@ -29,6 +31,7 @@ def status_of(workspace: Workspace) -> dict[str, Any]:
         "counts": counts,
         "expected": store.expected(table.endpoint),
         "scores": live_scores(workspace, sorted(counts)),
+        "rewards": live_rewards(workspace),
     }
 
 
@@ -52,10 +55,22 @@ def live_scores(workspace: Workspace, variants: list[str]) -> dict[str, dict[str
     found = {}
     for variant in variants:
         outputs, labels = workspace.store.labelled(workspace.endpoint.name, variant)
+        # A class that no variant knows, or nonsense that somebody sent, says nothing about how good they are.
+        known = [label in classes for label in labels] if classes else [True] * len(labels)
+        outputs, labels = outputs[known], labels[known]
         if len(labels):
             metrics = {name: score(name, labels, outputs, labels=classes) for name in ours}
             found[variant] = {**metrics, "labelled": float(len(labels))}
     return found
+
+
+def live_rewards(workspace: Workspace) -> dict[str, dict[str, float]]:
+    """Mean reward of a unit by variant, over the answers whose rewards have had the time to come."""
+    name = workspace.endpoint.name
+    if workspace.store.latest_time(name) is None:
+        return {}
+    mature = workspace.store.rewarded(name, end=clock_of(workspace) - workspace.spec.data.label_delay)
+    return {variant: {"mean": mean, "units": float(units)} for variant, (mean, units) in mean_rewards(mature).items()}
 
 
 def history_of(workspace: Workspace) -> list[dict[str, Any]]:

@@ -113,6 +113,8 @@ def build_one(order: Order) -> Made:
     fitted = combine(order) if order.combiner else train(order.job)
     inputs = rows.inputs.iloc[division.train][[column.name for column in fitted.signature.inputs]]
     facts: dict[str, Any] = {"metrics": dict(fitted.scores.metrics), "lineage": dict(order.lineage)}
+    if rows.time is not None and order.job.family.name != READY:
+        facts["lineage"]["trained_until"] = float(rows.time[division.train].max())
     if order.combiner:
         made = write_ensemble(
             order.bundles,

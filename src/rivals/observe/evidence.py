@@ -7,8 +7,8 @@ once. What judges find in ``Evidence``:
 =============================  ==================================================================================
 ``log_e["failures.harm"]``     the challenger fails more often than the champion
 ``["failures.noninferior"]``   its failure rate is below (1 + margin) times the champion's
-``["failures.over_limit"]``    its failure rate is above the limit
-``["failures.under_limit"]``   its failure rate is below the limit
+``["failures.over_limit"]``    its failure rate is above the limit; bet by request, as traffic comes, not by unit
+``["failures.under_limit"]``   its failure rate is below the limit, likewise
 ``["quality.better"]``         its loss is lower on the same rows
 ``["quality.worse"]``          its loss is higher on the same rows
 ``["quality.noninferior"]``    its loss is not higher by the margin or more

@@ -6,19 +6,21 @@ These run inside a writing transaction that their caller began.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
-from rivals.registry.schema import CLOSINGS, counters, exposures, tallies
+from rivals.registry.schema import CLOSINGS, counters, exposures, inputs, tallies
 from rivals.values import Exposure, Outcome
 
 Close = tuple[str, str, str, int, Sequence[float]]  # id, variant, outcome, latency_us, output
 Key = tuple[str, str]  # id, variant
 Ended = tuple[str, str, bool, str, str]  # endpoint, variant, shadow, propensity as JSON, outcome
 
+INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 AT_ONCE = 1_000  # ids looked up by one statement
 GRAIN = 2.0**-24  # shares are summed in these, exactly: no sum depends on the order of its terms
 
@@ -60,6 +62,19 @@ def keep_exposures(connection: sa.Connection, opens: Iterable[Exposure], closes:
     ]
     ended += [(row.endpoint, row.variant, row.shadow, row.propensity, closed[key][2]) for key, row in late.items()]
     _add(connection, _sums(ended))
+
+
+def keep_inputs(connection: sa.Connection, rows: Sequence[tuple[str, bytes]]) -> None:
+    """Keep what rows asked, by exposure id."""
+    if rows:
+        insert_new(connection, inputs, [{"id": name, "body": body.decode()} for name, body in dict(rows).items()])
+
+
+def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> int:
+    """Insert what is not there yet; returns how many that were."""
+    if not rows:
+        return 0
+    return max(0, connection.execute(INSERTS[connection.dialect.name](table).on_conflict_do_nothing(), rows).rowcount)
 
 
 def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:

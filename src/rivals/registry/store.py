@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from rivals.errors import Conflict
 from rivals.registry import schema, truth
-from rivals.registry.shipping import Close, keep_exposures
+from rivals.registry.shipping import Close, keep_exposures, keep_inputs
 from rivals.registry.truth import Known, keep_feedback, settle
 from rivals.values import Exposure, Feedback, Outcome, Pair, Rewarded, Rollout, RoutingTable, Trained, Version
 
@@ -91,6 +91,13 @@ class Store:
         """Let go of the database's connections."""
         self._engine.dispose()
 
+    def scrub(self) -> None:
+        """Leave nothing that was deleted in SQLite's write-ahead log, unless somebody still reads it."""
+        if self._engine.dialect.name == "sqlite":
+            connection = self._engine.raw_connection()
+            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.close()
+
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Write several things together, or none. Other writers wait; readers do not."""
@@ -148,6 +155,7 @@ class Store:
         opens: Sequence[Exposure],
         closes: Sequence[Close],
         feedback: Sequence[Feedback],
+        inputs: Sequence[tuple[str, bytes]] = (),
     ) -> None:
         """Take in one batch of a journal file, up to its entry ``seq``; a batch that was taken in already is ignored.
 
@@ -160,6 +168,7 @@ class Store:
                 return
             keep_exposures(tx.connection, opens, closes)
             keep_feedback(tx.connection, feedback)
+            keep_inputs(tx.connection, inputs)
             if cursor is None:
                 tx.connection.execute(sa.insert(cursors), {"source": source, "seq": seq})
             else:
@@ -283,15 +292,19 @@ class Store:
 
     def label(self, exposure_id: str) -> Any:
         """The label of an exposure; None while there is none, and where what was told differs."""
-        one, told = schema.exposures.c, schema.feedback.c
-        query = sa.select(one.id, one.unit, one.time, told.label).where(one.id == exposure_id).limit(1)
-        found, labels = self._settled(
-            "label", query.join_from(schema.exposures, schema.feedback, told.id == one.id, isouter=True)
-        )
-        if found:
-            return labels[0]
-        text = self._one(sa.select(told.label).where(told.id == exposure_id))
-        return None if text is None else msgspec.json.decode(text)
+        one = schema.exposures.c
+        known = self.rows(sa.select(one.id, one.unit, one.time).where(one.id == exposure_id).limit(1))
+        return self.told([tuple(row) for row in known] or [(exposure_id, "", math.nan)], "label")[0]
+
+    def told(self, exposed: Sequence[tuple[str, str, float]], kind: truth.Kind) -> list[Any]:
+        """Labels or rewards of exposures by (id, unit, time), wherever they are kept; None: none."""
+        with self._engine.connect() as connection:
+            return truth.told(connection, kind, exposed)
+
+    def inputs(self, exposure_id: str) -> dict[str, Any] | None:
+        """What a row asked, by column; None where it was not captured, or is in the archive."""
+        text = self._one(sa.select(schema.inputs.c.body).where(schema.inputs.c.id == exposure_id))
+        return None if text is None else _read(text, dict)
 
     def closings(self) -> int:
         """The number of the exposure that was closed last; 0 before the first."""

@@ -16,15 +16,13 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from rivals.registry.schema import TURN, contradictions, exposures, feedback, windows
-from rivals.registry.shipping import by_id, insert, take_numbers
+from rivals.registry.shipping import by_id, insert, insert_new, take_numbers
 from rivals.values import Feedback
 
 Kind = Literal["label", "reward"]
 KINDS: tuple[Kind, ...] = ("label", "reward")
-INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 class Known(NamedTuple):
@@ -114,10 +112,7 @@ def _keep_windows(connection: sa.Connection, rows: Sequence[Feedback]) -> int:
         for row in rows
         for kind, value in _said(row).items()
     ]
-    if not told:
-        return 0
-    statement = INSERTS[connection.dialect.name](windows).on_conflict_do_nothing()
-    return max(0, connection.execute(statement, told).rowcount)
+    return insert_new(connection, windows, told)
 
 
 # -- reading ---------------------------------------------------------------------------------------------
@@ -140,8 +135,15 @@ def settle(connection: sa.Connection, kind: Kind, known: Sequence[Known]) -> tup
     return [None if value is None else msgspec.json.decode(value) for value in said], void
 
 
+def told(connection: sa.Connection, kind: Kind, exposed: Sequence[tuple[str, str, float]]) -> list[Any]:
+    """The label or reward of exposures by (id, unit, time), wherever they are kept; None: none."""
+    one, ids = feedback.c, {row[0] for row in exposed}
+    said = {row.id: row.said for row in by_id(connection, sa.select(one.id, one[kind].label("said")), one.id, ids)}
+    return settle(connection, kind, [Known(*row, as_json(kind, said.get(row[0]))) for row in exposed])[0]
+
+
 def counts(connection: sa.Connection) -> dict[str, int]:
-    """Feedback: ids ``kept``, those of no exposure (``unknown``), ``windows``, and what was ``contradicting``.
+    """Feedback: ids ``kept``, those of no exposure in the store, ``windows``, and what was ``contradicting``.
 
     An id that was told different labels counts once there, and once more if its rewards differ too.
     """

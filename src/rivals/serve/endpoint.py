@@ -16,6 +16,7 @@ from random import Random
 from typing import Protocol
 
 from rivals.errors import Overloaded, RequestError
+from rivals.serve.capture import Capture
 from rivals.serve.entries import Closed, Opened
 from rivals.serve.question import Done, Question, Serving, Shadows, ask, stand_in
 from rivals.values import Answer, Outcome, Request, RoutingTable
@@ -57,10 +58,20 @@ class Endpoint:
     ``time.monotonic()`` up to which anybody but the champion is asked.
     """
 
-    def __init__(self, serving: Serving, journal: Record, tally: Tally, soon: Soon, post: Soon, rng: Random) -> None:
+    def __init__(
+        self,
+        serving: Serving,
+        journal: Record,
+        tally: Tally,
+        soon: Soon,
+        post: Soon,
+        rng: Random,
+        capture: Capture | None = None,
+    ) -> None:
         self.serving = serving
         self.lease_until = -math.inf
         self._journal, self._tally, self._soon, self._rng = journal, tally, soon, rng
+        self._capture = capture
         self._shadows = Shadows(lambda asked: post(lambda: self._shadowed(asked)))
         self._arrived: list[tuple[Request, float, Done]] = []
         self._finished: list[Question] = []
@@ -100,6 +111,9 @@ class Endpoint:
         pairs = [pair for one in leaving if one.table.shadows for pair in self._pairs(one)]
         ended += [pair for pair in pairs if pair.outcome is Outcome.SHED]
         opened, closed = [one.opened() for one in (*asked, *pairs)], [one.closed() for one in (*finished, *ended)]
+        if self._capture is not None:
+            for question, begun in zip(asked, opened, strict=False):
+                begun.inputs = None if question.degraded else self._capture.of(question.request)
         kept = not (opened or closed) or self._journal.commit(opened, closed)
         for one in leaving:
             self._leave(one, kept)

@@ -6,8 +6,9 @@ import logging
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -32,6 +33,7 @@ class Opened(msgspec.Struct, array_like=True, gc=False):
     time: float
     unit: str
     propensity: Mapping[str, float]
+    inputs: Mapping[str, Sequence[Any]] | None = None  # by column, where they are captured
     slices: Sequence[tuple[str, ...]] = ()  # by row; none where none are declared
 
 
@@ -63,6 +65,7 @@ class Batch:
     opens: list[Exposure]
     closes: list[Close]
     feedback: list[Feedback]
+    inputs: list[tuple[str, bytes]]  # by exposure id: the row as JSON
 
 
 # -- reading ---------------------------------------------------------------------------------------------
@@ -131,10 +134,10 @@ def files(journal: Path, slot: int | None = None, kind: str | None = None) -> li
 
 
 def _read_file(name: Name, after: int, limit: int) -> tuple[Batch | None, bool]:
-    batch, seq, size = Batch(name.path.name, after, [], [], []), after, 0
+    batch, seq, size = Batch(name.path.name, after, [], [], [], []), after, 0
     for entry, payload in payloads(name.path, after):
         if size >= limit:
-            return Batch(batch.file, seq, batch.opens, batch.closes, batch.feedback), False
+            return replace(batch, seq=seq), False
         seq = entry
         if name.kind == "feedback":
             batch.feedback.extend(msgspec.msgpack.decode(payload, type=list[Feedback]))
@@ -142,10 +145,11 @@ def _read_file(name: Name, after: int, limit: int) -> tuple[Batch | None, bool]:
             turn = msgspec.msgpack.decode(payload, type=Turn)
             for one in turn.opened:
                 batch.opens.extend(_exposures(turn.endpoint, one))
+                batch.inputs.extend(_inputs(one))
             for end in turn.closed:
                 batch.closes.extend(_closes(end))
         size = len(batch.opens) + len(batch.closes) + len(batch.feedback)
-    return Batch(batch.file, seq, batch.opens, batch.closes, batch.feedback) if seq > after else None, True
+    return replace(batch, seq=seq) if seq > after else None, True
 
 
 def _exposures(endpoint: str, one: Opened) -> Iterator[Exposure]:
@@ -161,6 +165,12 @@ def _exposures(endpoint: str, one: Opened) -> Iterator[Exposure]:
             propensity=one.propensity,
             slices=one.slices[row] if one.slices else (),
         )
+
+
+def _inputs(one: Opened) -> Iterator[tuple[str, bytes]]:
+    for row in range(one.rows if one.inputs is not None else 0):
+        values = {name: column[row] for name, column in (one.inputs or {}).items()}
+        yield f"{one.id}/{row}", msgspec.json.encode(values)
 
 
 def _closes(end: Closed) -> Iterator[Close]:

@@ -54,6 +54,11 @@ class EndpointConfig:
     slices: tuple[str, ...] = ()  # columns that quality is watched by
     max_body_bytes: int = 16 << 20
     clock: Literal["wall", "replay"] = "wall"
+    signed: bool = False  # feedback needs the token of its answer
+    rating: tuple[float, float] | None = None  # the range of a rating
+    keep: float = 30 * 86_400.0  # seconds that a token is good, and the archive keeps its days
+    capture: float = 0.0  # share of the requests whose inputs are kept
+    redact: tuple[str, ...] = ()  # columns that are kept of none
 
     @property
     def unit_header(self) -> str:

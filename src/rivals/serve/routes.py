@@ -22,6 +22,7 @@ from rivals.serve.inputs import Inputs, printable, quote
 from rivals.serve.journal import FeedbackLog
 from rivals.serve.metrics import EndpointTally, exposition
 from rivals.serve.reconcile import EndpointConfig, Reconciler
+from rivals.serve.tokens import HEADER, Tokens
 from rivals.serve.wires import feedback, mlflow_wire, oip
 from rivals.values import Answer, Columns, Request
 
@@ -65,11 +66,13 @@ class Routes:
         counters: Path,
         post: Soon,
         token: str = "",
+        tokens: Tokens | None = None,
     ) -> None:
         self.draining = False
         self._config, self._endpoint, self._reconciler, self._tally = config, endpoint, reconciler, tally
         self._feedback_log, self._clock, self._counters, self._post = feedback_log, clock, counters, post
         self._token = f"Bearer {token}".encode() if token else b""
+        self._tokens = tokens  # of feedback
         self._unit_header = config.unit_header.lower().encode()
 
     def handle(self, http: HttpRequest, reply: Reply) -> None:
@@ -155,6 +158,9 @@ class Routes:
             deadline_ms=_deadline(headers),
         )
         echo = b"X-Request-Id: %b\r\n" % name.encode()
+        if self._tokens:
+            signed = self._tokens.give(name, request.time)
+            echo += b"%b: %b\r\n" % (HEADER.encode(), signed.encode())
 
         def done(answer: Answer | RequestError) -> None:
             if isinstance(answer, RequestError):
@@ -179,8 +185,10 @@ class Routes:
     def _feedback(self, http: HttpRequest, reply: Reply) -> None:
         if _kind(http) not in JSON_KINDS:
             raise RequestError("The body is JSON.", 415)
-        signature, now = self._endpoint.serving.signature, self._clock.now()
-        many = feedback.feedback(http.body, now, signature, own_time=self._clock.replay)
+        now, config = self._clock.now(), self._config
+        terms = feedback.Terms(self._endpoint.serving.signature.labels, config.rating, self._clock.replay)
+        token = _text(http.headers, HEADER.lower().encode())
+        many = feedback.feedback(http.body, now, terms, self._tokens, token)
 
         def acknowledge(error: RequestError | None) -> None:
             if error:

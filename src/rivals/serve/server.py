@@ -23,6 +23,7 @@ import msgspec
 import uvloop
 
 from rivals.errors import RivalsError
+from rivals.serve.capture import Capture
 from rivals.serve.endpoint import Endpoint
 from rivals.serve.http import Http
 from rivals.serve.journal import FeedbackLog, Journal
@@ -30,6 +31,7 @@ from rivals.serve.metrics import Counters, EndpointTally
 from rivals.serve.question import Serving
 from rivals.serve.reconcile import EndpointConfig, Reconciler, read_endpoint
 from rivals.serve.routes import Clock, Routes
+from rivals.serve.tokens import Tokens, read_key
 
 log = logging.getLogger("rivals.server")
 
@@ -119,7 +121,8 @@ class _Worker:
         self._feedback = FeedbackLog(run_dir, config.slot)
         post = loop.call_soon_threadsafe
         rng = Random()  # noqa: S311 -- who is paired with a shadow is no secret
-        self._endpoint = Endpoint(serving, self._journal, tally, loop.call_soon, post, rng)
+        capture = Capture(promised.capture, promised.redact) if promised.capture else None
+        self._endpoint = Endpoint(serving, self._journal, tally, loop.call_soon, post, rng, capture)
         self._routes = Routes(
             promised,
             self._endpoint,
@@ -130,6 +133,7 @@ class _Worker:
             counters=run_dir / "metrics",
             post=post,
             token=token,
+            tokens=Tokens(read_key(run_dir), promised.keep) if promised.signed else None,
         )
         self._http = Http(self._routes.handle, promised.max_body_bytes, _descriptors() - FILES)
 

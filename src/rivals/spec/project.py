@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
 
 from rivals.values import Task, Use
 
@@ -163,6 +163,32 @@ class RolloutSpec(Part):
         return self
 
 
+class FeedbackSpec(Part):
+    """Whose feedback is taken, and what a rating means."""
+
+    signed: bool = False  # only with the token that came with the answer
+    rating: tuple[FiniteFloat, FiniteFloat] | None = None  # its range, as [1, 5]: a reward from 0 to 1
+
+    @model_validator(mode="after")
+    def _a_range(self) -> FeedbackSpec:
+        if self.rating and not self.rating[0] < self.rating[1]:
+            raise ValueError("rating is the lowest and the highest one, as [1, 5]")
+        return self
+
+
+def as_captured(value: object) -> object:
+    """``all`` -> 1.0, ``none`` -> 0.0; else a share."""
+    return {"all": 1.0, "none": 0.0}.get(value, value) if isinstance(value, str) else value
+
+
+class CaptureSpec(Part):
+    """What is kept of closed exposures, as Parquet by day: the inputs of all, a share or none of the requests."""
+
+    features: Annotated[Share, BeforeValidator(as_captured)] = 0.0
+    keep: Annotated[float, BeforeValidator(as_seconds), Field(ge=86400, allow_inf_nan=False)] = 30 * 86400.0
+    redact: tuple[str, ...] = ()  # columns that are never written down
+
+
 class EndpointSpec(Part):
     """The one address all variants answer behind."""
 
@@ -173,6 +199,8 @@ class EndpointSpec(Part):
     shadows: tuple[str, ...] = ()
     autonomy: Literal["observe", "recommend", "act"] = "recommend"
     rollout: RolloutSpec = RolloutSpec()
+    feedback: FeedbackSpec = FeedbackSpec()
+    capture: CaptureSpec | None = None  # where nothing is said, exposures stay in the store
 
 
 class LimitSpec(Part):
@@ -225,5 +253,4 @@ COMING: Mapping[str, str] = {
     "matrix": "matrix expansion",
     "drift": "drift detection",
     "retrain": "retraining on evidence",
-    "capture": "capture of features",
 }
