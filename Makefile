@@ -25,6 +25,7 @@ check: .venv/dev  ## format, lint, types, import contracts
 
 prove: .venv/dev  ## every figure the documentation claims
 	$(BIN)/python benchmarks/prove_rollouts.py
+	$(BIN)/python benchmarks/prove_replays.py
 
 bench: .venv/dev
 	$(BIN)/python benchmarks/startup.py

@@ -38,6 +38,7 @@ from rivals.values import Phase, Version
 
 REPLAYS = 200
 DAYS = 60
+TICK = 6 * 3_600.0  # between two looks
 PART = 0.25  # of a day's flights
 BAD = "EWR"
 RULES = Rules(block=DAY, label_delay=2 * DAY)
@@ -107,7 +108,7 @@ def replay(period: pd.DataFrame, champion: np.ndarray, challenger: np.ndarray, c
         now=float(period["time"].iloc[0]),
         base_revision=1,
     )
-    return certify(traffic, rollout, MEASURE, JUDGES, rng)
+    return certify(traffic, rollout, MEASURE, JUDGES, rng, tick=TICK)
 
 
 def main() -> int:

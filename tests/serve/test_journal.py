@@ -269,7 +269,7 @@ def test_a_process_that_dies_while_it_starts_hides_nothing(tmp_path: Path, died:
 
 def test_slices_travel_by_row(tmp_path: Path) -> None:
     journal = Journal(tmp_path, 0, "e")
-    journal.commit([Opened("r", 2, "a", False, 1, 1.0, "u", {"a": 1.0}, [("c=x",), ("c=y",)])], [])
+    journal.commit([Opened("r", 2, "a", False, 1, 1.0, "u", {"a": 1.0}, slices=[("c=x",), ("c=y",)])], [])
     journal.commit([Opened("s", 1, "a", False, 1, 1.0, "u", {"a": 1.0})], [])
     assert [one.slices for batch in read(tmp_path, {}, 10) for one in batch.opens] == [("c=x",), ("c=y",), ()]
     journal.close()

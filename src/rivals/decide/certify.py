@@ -67,15 +67,24 @@ class Course:
 
 
 def certify(
-    traffic: Traffic, rollout: Rollout, measure: Measure[S], judges: Sequence[Judge], rng: np.random.Generator
+    traffic: Traffic,
+    rollout: Rollout,
+    measure: Measure[S],
+    judges: Sequence[Judge],
+    rng: np.random.Generator,
+    *,
+    tick: float = TICK,
 ) -> Course:
-    """Run ``rollout`` until it ends or the traffic does. ``rng`` draws each row's place among the 10,000 slots."""
+    """Run ``rollout`` until it ends or the traffic does, with a look every ``tick`` seconds.
+
+    ``rng`` draws each row's place among the 10,000 slots.
+    """
     place = rng.random(len(traffic.time))
     state, now, max_share = measure.begin(rollout), rollout.started, 0.0
     live: list[NDArray[np.intp]] = []
     first = int(np.searchsorted(traffic.time, now, side="left"))
     while first < len(traffic.time) and not rollout.phase.final:
-        now += TICK
+        now += tick
         last = int(np.searchsorted(traffic.time, now, side="right"))
         rows = np.arange(first, last)
         chosen = place[first:last] < rollout.share

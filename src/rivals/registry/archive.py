@@ -47,6 +47,7 @@ SCHEMA = pa.schema(
         ("outcome", pa.string()),
         ("latency_us", pa.int64()),
         ("output", pa.string()),  # JSON: probabilities by label, or one value
+        ("slices", pa.string()),  # JSON: the declared slices it fell into
         ("closed_seq", pa.int64()),
         ("inputs", pa.string()),  # JSON: what the row asked, where it was captured
     ]
@@ -148,14 +149,21 @@ class Archive:
         ok = [row for row in rows if row["outcome"] == Outcome.OK.value and start <= row["time"] < end]
         outputs = {(row["id"], row["variant"]): tuple(msgspec.json.decode(row["output"])) for row in ok}
         found = sorted(
-            (row["time"], row["id"], row["unit"])
+            (row["time"], row["id"], row["unit"], row["slices"])
             for row in ok
             if row["variant"] == champion and (row["id"], challenger) in outputs
         )
-        labels = self.store.told([(name, unit, time) for time, name, unit in found], "label")
+        labels = self.store.told([(name, unit, time) for time, name, unit, _ in found], "label")
         return [
-            Pair(name, time, outputs[name, champion], outputs[name, challenger], label)
-            for (time, name, _), label in zip(found, labels, strict=True)
+            Pair(
+                name,
+                time,
+                outputs[name, champion],
+                outputs[name, challenger],
+                label,
+                tuple(msgspec.json.decode(slices)),
+            )
+            for (time, name, _, slices), label in zip(found, labels, strict=True)
         ]
 
     def drop(self, before: float) -> list[str]:
@@ -304,4 +312,5 @@ def _exposure(row: Mapping[str, Any]) -> Exposure:
         outcome=Outcome(row["outcome"]),
         latency_us=row["latency_us"],
         output=tuple(msgspec.json.decode(row["output"])),
+        slices=tuple(msgspec.json.decode(row["slices"])),
     )

@@ -33,8 +33,8 @@ class Opened(msgspec.Struct, array_like=True, gc=False):
     time: float
     unit: str
     propensity: Mapping[str, float]
-    slices: Sequence[tuple[str, ...]] = ()  # by row; none where none are declared
     inputs: Mapping[str, Sequence[Any]] | None = None  # by column, where they are captured
+    slices: Sequence[tuple[str, ...]] = ()  # by row; none where none are declared
 
 
 class Closed(msgspec.Struct, array_like=True, gc=False):

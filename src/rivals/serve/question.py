@@ -79,7 +79,7 @@ class Question:
         request, revision = self.request, self.table.revision
         shadow, rows = self.done is None, request.columns.rows
         name, unit, slices = request.id, request.unit, self.serving.inputs.slices_of(request.columns)
-        return Opened(name, rows, self.variant, shadow, revision, request.time, unit, self.propensity, slices)
+        return Opened(name, rows, self.variant, shadow, revision, request.time, unit, self.propensity, slices=slices)
 
     def closed(self) -> Closed:
         """For the journal."""
