@@ -321,7 +321,25 @@ def _steer(name: str, doc: str) -> None:
 _steer("pause", "Give all live traffic to the champion for now; shadowing and judging rest.")
 _steer("resume", "Go on where it was paused.")
 _steer("promote", "Make the challenger the champion now, on your word; the ledger says so.")
-_steer("rollback", "Give all traffic back to the champion; of a promoted challenger, to the one before it.")
+
+
+@rollout_app.command("rollback")
+def rollout_rollback(
+    to: Annotated[int | None, typer.Option(help="A revision of the routing table; its champion takes over.")] = None,
+    file: File = PROJECT,
+    by: By = "",
+    settings: Settings = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Give all traffic back to the champion; of a promoted challenger, to the one before it."""
+    if to is not None:
+        _operate("roll_back_to", file, settings, Face(as_json, quiet), revision=to, by=by)
+        return
+    from rivals.flows.rollout import steer  # noqa: PLC0415
+
+    now = steer(_open(file, settings), "rollback", by=by)
+    Face(as_json, quiet).show(now, f"{now.challenger.variant}: {now.phase.value} {now.reason}".rstrip())
 
 
 @rollout_app.command("freeze")
