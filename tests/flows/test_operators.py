@@ -134,7 +134,7 @@ def test_any_revision_can_be_gone_back_to_also_after_a_promotion(site: Callable[
     roll_back_to(one.workspace, table.revision - 1, by="ann")  # who was champion while third was in the shadow
     assert one.workspace.table().champion == "new"
     roll_back_to(one.workspace, 1, by="ann")
-    assert one.workspace.store.rollouts("toy")[0].phase is Phase.PROMOTED  # undone already by the first time
+    assert one.workspace.store.rollouts("toy")[0].phase is Phase.ROLLED_BACK  # its promotion is undone
     for wrong in (0, one.workspace.table().revision, 99):
         with pytest.raises(RolloutError, match="no revision"):
             roll_back_to(one.workspace, wrong)
