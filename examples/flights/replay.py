@@ -80,6 +80,7 @@ class Replay:
     failed: int = 0
     sent: int = 0
     some_canary_request: str = ""
+    preflight: list[str] = field(default_factory=list)  # what it found
 
     async def run(self, challengers: list[str], at_least: int) -> None:
         """Send flights until every challenger has its decision, and at least so many."""
@@ -161,10 +162,19 @@ class Replay:
         elif self._running and (phase := f"{status['phase']} {status['share']:.0%}") != self._phase:
             self._phase = phase
             print(f"  {_date(now)}  {self._running}: {phase}", flush=True)
-        if not self._running and self._waiting:
+        if not self._running and self._waiting and self._fit(now):
             self._running, self._phase, self._started = self._waiting.pop(0), "shadow 0%", now
             started = self._project(self._running).start_rollout(self._running)
             print(f"  {_date(now)}  {started.sentence}", flush=True)
+
+    def _fit(self, now: float) -> bool:
+        """Whether the endpoint may act alone; it is asked again every day until it may."""
+        if not self.preflight:
+            found = self.project.preflight()
+            self.preflight = [check.sentence for check in found.checks] if found.passed else []
+            if self.preflight:
+                print(f"  {_date(now)}  fit to act alone: {'; '.join(self.preflight)}", flush=True)
+        return bool(self.preflight)
 
     def _project(self, challenger: str) -> rivals.Project:
         """The project; the twin is given two weeks, for it could be held for ever."""

@@ -175,6 +175,17 @@ def test_a_variant_in_quarantine_gets_no_rollout_and_no_traffic(site: Sites) -> 
     assert one.start("third").challenger.variant == "third"
 
 
+def test_a_promoted_challenger_is_not_rolled_back_to_one_in_quarantine(site: Sites) -> None:
+    one = site()
+    assert grown(one) is Phase.PROMOTED
+    quarantine(one.workspace, "old", by="ann")
+    with pytest.raises(RolloutError, match="'old' is in quarantine"):
+        steer(one.workspace, "rollback")
+    quarantine(one.workspace, "old", off=True)
+    assert steer(one.workspace, "rollback").phase is Phase.ROLLED_BACK
+    assert one.workspace.table().champion == "old"
+
+
 def test_rollbacks_on_three_endpoints_hold_every_rollout_of_the_store(site: Sites) -> None:
     sites = [site(name=name) for name in ("a", "b", "c", "d")]
     for one in sites:

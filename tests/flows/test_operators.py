@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from rivals.errors import Conflict
+from rivals.app.control import _reply
+from rivals.errors import Conflict, RolloutError
 from rivals.flows import fences
-from rivals.flows.operators import approve, freeze, pin, quarantine
+from rivals.flows.operators import approve, freeze, pin, quarantine, roll_back_to
 from rivals.flows.rollout import start_rollout, steer
 from rivals.flows.workspace import Workspace
 from rivals.registry.ledger import Ledger
 from rivals.registry.store import Store
+from rivals.values import Phase
 
 from .conftest import Site
 
@@ -59,6 +63,12 @@ def running(site: Site) -> None:
     site.start()
 
 
+def after_one(site: Site) -> None:
+    site.start("third")
+    steer(site.workspace, "promote")
+    site.start()
+
+
 def paused(site: Site) -> None:
     site.start()
     steer(site.workspace, "pause")
@@ -78,6 +88,7 @@ STEERING: list[tuple[str, Callable[[Site], None], Command, Command]] = [
     ("resume, rollback", paused, lambda w: steer(w, "resume"), lambda w: steer(w, "rollback")),
     ("promote, rollback", running, lambda w: steer(w, "promote"), lambda w: steer(w, "rollback")),
     ("pause, quarantine", running, lambda w: steer(w, "pause"), lambda w: quarantine(w, "new")),
+    ("promote, go back", after_one, lambda w: steer(w, "promote"), lambda w: roll_back_to(w, 1)),
     ("freeze, freeze", idle, lambda w: freeze(w, by="ann"), lambda w: freeze(w, by="bob")),
     ("freeze, pin", idle, lambda w: freeze(w, by="ann"), lambda w: pin(w, "third", by="bob")),
     ("pin, pin", idle, lambda w: pin(w, "new", by="ann"), lambda w: pin(w, "third", by="bob")),
@@ -108,6 +119,36 @@ def test_of_two_operators_at_once_one_is_told_of_a_conflict_and_nothing_is_lost(
     assert len(one.kinds()) - entries in {1, 2}  # a quarantine rolls back too; the other one left no trace
     assert one.workspace.table().revision - revision <= 1
     Ledger(store).verify()
+
+
+def test_any_revision_can_be_gone_back_to_also_after_a_promotion(site: Callable[..., Site]) -> None:
+    one = site()
+    one.start()
+    steer(one.workspace, "promote")
+    one.start("third")
+    roll_back_to(one.workspace, 1, by="ann")
+    table = one.workspace.table()
+    assert (table.champion, [arm.weight for arm in table.arms], table.shadows, table.rollout) == ("old", [1.0], (), "")
+    assert set(table.slots) == {0}
+    assert [rollout.phase for rollout in one.workspace.store.rollouts("toy")] == [Phase.PROMOTED, Phase.ROLLED_BACK]
+    roll_back_to(one.workspace, table.revision - 1, by="ann")  # who was champion while third was in the shadow
+    assert one.workspace.table().champion == "new"
+    roll_back_to(one.workspace, 1, by="ann")
+    assert one.workspace.store.rollouts("toy")[0].phase is Phase.ROLLED_BACK  # its promotion is undone
+    for wrong in (0, one.workspace.table().revision, 99):
+        with pytest.raises(RolloutError, match="no revision"):
+            roll_back_to(one.workspace, wrong)
+    quarantine(one.workspace, "new")
+    with pytest.raises(RolloutError, match="in quarantine"):
+        roll_back_to(one.workspace, table.revision - 1)
+
+
+def test_a_conflict_is_409_over_http() -> None:
+    def clash() -> None:
+        raise Conflict("Somebody else was first.")
+
+    reply = asyncio.run(_reply(clash))
+    assert (reply.status_code, json.loads(reply.body)) == (409, {"error": "Somebody else was first."})
 
 
 def test_commands_one_after_another_are_all_kept(site: Callable[..., Site]) -> None:

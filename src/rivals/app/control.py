@@ -22,7 +22,7 @@ from starlette.routing import Route
 
 from rivals.errors import Conflict, RivalsError
 from rivals.flows.control import Control
-from rivals.flows.operators import approve, freeze, pin, quarantine
+from rivals.flows.operators import approve, freeze, pin, quarantine, roll_back_to
 from rivals.flows.preflight import run_preflight
 from rivals.flows.rollout import start_rollout, steer
 from rivals.flows.status import explain_request, history_of, rollout_of, status_of, verify_ledger
@@ -114,7 +114,12 @@ def openapi(routes: list[Route]) -> dict[str, Any]:
 
 
 def _steering(workspace: Workspace, name: str) -> Callable[[Request, Any], Any]:
-    return lambda _request, body: steer(workspace, name, by=_by(body))
+    def answer(_: Request, body: Any) -> Any:
+        if name == "rollback" and isinstance(body, dict) and isinstance(to := body.get("to"), int):
+            return roll_back_to(workspace, to, by=_by(body))
+        return steer(workspace, name, by=_by(body))
+
+    return answer
 
 
 def _fencing(workspace: Workspace) -> list[Route]:

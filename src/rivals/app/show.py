@@ -130,7 +130,9 @@ def history_text(entries: Sequence[Mapping[str, Any]]) -> str:
         day = time.strftime("%Y-%m-%d %H:%M", time.gmtime(entry["time"]))
         what = " ".join(str(body[key]) for key in ("challenger", "phase") if body.get(key))
         why = body.get("reason") or (body.get("verdict") or {}).get("reason", "")
-        lines.append(f"{entry['seq']:>5}  {day}  {entry['kind']}  {what}  {why}".rstrip())
+        by = f"by {body['by']}" if body.get("by") else ""
+        told = "  ".join(filter(None, [entry["kind"], what, by, why]))
+        lines.append(f"{entry['seq']:>5}  {day}  {told}")
     return "\n".join(lines) or "Nothing was decided yet."
 
 

@@ -42,7 +42,22 @@ def _steer(name: str, doc: str) -> None:
 _steer("pause", "Give all live traffic to the champion for now; shadowing and judging rest.")
 _steer("resume", "Go on where it was paused.")
 _steer("promote", "Make the challenger the champion now, on your word; the ledger says so.")
-_steer("rollback", "Give all traffic back to the champion; of a promoted challenger, to the one before it.")
+
+
+@verb(rollout_app)
+def rollback(
+    call: Call,
+    to: Annotated[int | None, typer.Option(help="A revision of the routing table; its champion takes over.")] = None,
+    by: By = "",
+) -> None:
+    """Give all traffic back to the champion; of a promoted challenger, to the one before it."""
+    if to is not None:
+        _operate(call, "roll_back_to", revision=to, by=by)
+        return
+    from rivals.flows.rollout import steer
+
+    now = steer(call.workspace, "rollback", by=by)
+    call.show(now, f"{now.challenger.variant}: {now.phase.value} {now.reason}".rstrip())
 
 
 @verb(rollout_app)

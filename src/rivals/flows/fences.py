@@ -21,7 +21,7 @@ import msgspec
 from rivals.decide import fences as rules
 from rivals.decide.fences import Fences, Standing
 from rivals.decide.rollout import Next, advance
-from rivals.errors import Conflict, DataError, RolloutError
+from rivals.errors import Conflict, DataError, RivalsError, RolloutError
 from rivals.flows.workspace import Workspace
 from rivals.registry.ledger import Ledger
 from rivals.registry.store import Transaction
@@ -110,6 +110,9 @@ def settle(tx: Transaction, workspace: Workspace, before: Rollout, after: Rollou
     own command would let a frozen one grow.
     """
     promoted = after.phase is Phase.PROMOTED
+    old = before.champion.variant
+    if before.phase is Phase.PROMOTED and by_person and old in kept(tx.state(_key(after.endpoint))).quarantined:
+        raise RolloutError(f"{old!r} is in quarantine; `rivals rollout quarantine {old} --off` comes first.")
     if promoted or after.share > before.share:
         why = rules.growth(Standing(kept(tx.state(_key(after.endpoint))), shared="" if by_person else _shared(tx)))
         if why and by_person:
@@ -160,13 +163,13 @@ def told(workspace: Workspace, running: Rollout | None, now: float) -> dict[str,
     lacks = preflight_lacks(workspace, now)
     held = running.reason if running and running.reason.startswith(rules.HELD) else ""
     growth = rules.growth(stands) or (lacks if endpoint.autonomy == "act" else "")
-    reference = reference_of(workspace, stands.fences)
+    pinned = stands.fences.reference
     return {
         "holds": held or (rules.HELD + growth if running and growth else ""),
         "frozen": stands.fences.frozen,
         "shared_cause": stands.shared,
         "quarantined": dict(stands.fences.quarantined),
-        "reference": reference.variant if reference else "",
+        "reference": pinned.variant if pinned else endpoint.reference or "",
         "windows": {"are": list(stands.windows), "open": stands.open},
         "preflight": {"passed": not lacks, "lacks": lacks, "last": msgspec.json.decode(raw) if raw else None},
         "alpha": running.alpha if running else None,
@@ -219,14 +222,6 @@ def put_fences(tx: Transaction, endpoint: str, before: Fences, after: Fences) ->
     _put(tx, _key(endpoint), after)
 
 
-def reference_of(workspace: Workspace, fences: Fences) -> Version | None:
-    """The version no champion may be worse than: pinned by a person, or else named in the project file."""
-    if fences.reference is not None:
-        return fences.reference
-    name = workspace.endpoint.reference
-    return Version(name, workspace.trained(name).digest) if name else None
-
-
 # -- helpers ------------------------------------------------------------------------------------------------
 
 
@@ -237,15 +232,18 @@ def _over_budget(running: Rollout, strictly: Callable[[], Verdict]) -> str:
 
 
 def _worse_than_reference(workspace: Workspace, fences: Fences, running: Rollout) -> str:
-    reference = reference_of(workspace, fences)
-    if reference is None or reference.digest == running.challenger.digest:
+    name = fences.reference.variant if fences.reference else workspace.endpoint.reference
+    if name is None:
         return ""
     try:
+        reference = fences.reference or Version(name, workspace.trained(name).digest)
+        if reference.digest == running.challenger.digest:
+            return ""
         verdict = _compared(workspace, reference, running.challenger)
-    except DataError as error:
-        return f"it cannot be compared with the reference {reference.variant}: {error}"
+    except RivalsError as error:  # whatever it is, the judge's loop goes on
+        return f"it cannot be compared with the reference {name}: {error}"
     except ModuleNotFoundError as error:
-        return f"comparing it with the reference {reference.variant} needs the package {error.name!r}"
+        return f"comparing it with the reference {name} needs the package {error.name!r}"
     return "" if verdict.status is Status.PASS else f"it is not proven good enough: {verdict.reason}"
 
 

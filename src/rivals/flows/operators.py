@@ -1,4 +1,4 @@
-"""What people put up around an endpoint and take down again: freeze, pin, quarantine, approve; all in the ledger."""
+"""What people do beside steering a rollout: freeze, pin, quarantine, approve, go back. All of it is in the ledger."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from rivals.decide import rollout as rules_of
 from rivals.decide.fences import HELD, WAITS, Fences
 from rivals.errors import RolloutError
 from rivals.flows import fences
-from rivals.flows.rollout import carry_out, clock_of
+from rivals.flows.rollout import carry_out, clock_of, standing_shadows
 from rivals.flows.workspace import Workspace
 from rivals.registry.ledger import Ledger
 from rivals.registry.store import Transaction
-from rivals.values import Version
+from rivals.statistics.assignment import reweight
+from rivals.values import Phase, Rollout, RoutingTable, Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,48 @@ def approve(workspace: Workspace, *, by: str = "") -> Done:
     said = f"{running.challenger.variant} is promoted as soon as nothing else holds it"
     with workspace.store.transaction() as tx:
         return _keep(tx, workspace, seen, after, "approved", who, said, about)
+
+
+def roll_back_to(workspace: Workspace, revision: int, *, by: str = "") -> Done:
+    """Give all traffic to whoever was champion in that revision of the table, and end what runs.
+
+    A split of that revision does not come back: without its rollout nobody would judge it.
+    """
+    store, table, who = workspace.store, workspace.table(), fences.person(by)
+    old = store.table_at(table.endpoint, revision)
+    if old is None or revision >= table.revision:
+        raise RolloutError(f"There is no revision {revision} to go back to; {table.revision} is the one in force.")
+    arm = next(replace(one, weight=1.0) for one in old.arms if one.variant == old.champion)
+    if arm.variant in fences.fences_of(workspace).quarantined:
+        raise RolloutError(f"{arm.variant!r} of revision {revision} is in quarantine.")
+    workspace.blobs.verify(arm.digest)
+    undone = store.active_rollout(table.endpoint) or _promoted(workspace, table, arm.variant)
+    names = [one.variant for one in table.arms]
+    after = replace(
+        table,
+        revision=table.revision + 1,
+        champion=arm.variant,
+        arms=(arm,),
+        slots=reweight(table.slots, names, [arm.variant], [1.0]),
+        rollout="",
+    )
+    sentence = f"back to revision {revision} by {who}: {arm.variant} answers everything"
+    with store.transaction() as tx:
+        body = {"by": who, "to": revision, "champion": arm.variant, "reason": sentence}
+        Ledger(store).append(tx, table.endpoint, "rollout.rollback", _now(workspace), body)
+        if undone is not None:
+            ended = replace(rules_of.rollback(undone, _now(workspace))[0], reason=sentence)
+            tx.put_rollout(ended, before=undone)
+            fences.settle(tx, workspace, undone, ended, by_person=True)
+        tx.put_table(replace(after, shadows=tuple(standing_shadows(workspace, arm.variant, tx))), expect=table.revision)
+    return Done(table.endpoint, who, sentence)
+
+
+def _promoted(workspace: Workspace, table: RoutingTable, wanted: str) -> Rollout | None:
+    """The rollout that made the present champion, where it is to be undone."""
+    known = [one for one in workspace.store.rollouts(table.endpoint) if one.phase is Phase.PROMOTED]
+    last = known[-1] if known else None
+    return last if last and last.challenger.variant == table.champion != wanted else None
 
 
 def _keep(
