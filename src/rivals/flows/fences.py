@@ -110,9 +110,6 @@ def settle(tx: Transaction, workspace: Workspace, before: Rollout, after: Rollou
     own command would let a frozen one grow.
     """
     promoted = after.phase is Phase.PROMOTED
-    old = before.champion.variant
-    if before.phase is Phase.PROMOTED and by_person and old in kept(tx.state(_key(after.endpoint))).quarantined:
-        raise RolloutError(f"{old!r} is in quarantine; `rivals rollout quarantine {old} --off` comes first.")
     if promoted or after.share > before.share:
         why = rules.growth(Standing(kept(tx.state(_key(after.endpoint))), shared="" if by_person else _shared(tx)))
         if why and by_person:
@@ -128,6 +125,12 @@ def settle(tx: Transaction, workspace: Workspace, before: Rollout, after: Rollou
             why += "; every rollout on this store is held"
             Ledger(workspace.store).append(tx, after.endpoint, "fences.shared_cause", after.changed, {"reason": why})
             tx.put_state(SHARED, why.encode())
+
+
+def refuse_quarantined(tx: Transaction, endpoint: str, variant: str) -> None:
+    """Raises ``RolloutError`` where a person's command would give traffic to what is in quarantine."""
+    if variant in kept(tx.state(_key(endpoint))).quarantined:
+        raise RolloutError(f"{variant!r} is in quarantine; `rivals rollout quarantine {variant} --off` comes first.")
 
 
 # -- what stands --------------------------------------------------------------------------------------------
