@@ -80,7 +80,6 @@ class Replay:
     failed: int = 0
     sent: int = 0
     some_canary_request: str = ""
-    preflight: list[str] = field(default_factory=list)  # what it found
 
     async def run(self, challengers: list[str], at_least: int) -> None:
         """Send flights until every challenger has its decision, and at least so many."""
@@ -168,13 +167,12 @@ class Replay:
             print(f"  {_date(now)}  {started.sentence}", flush=True)
 
     def _fit(self, now: float) -> bool:
-        """Whether the endpoint may act alone; it is asked again every day until it may."""
-        if not self.preflight:
-            found = self.project.preflight()
-            self.preflight = [check.sentence for check in found.checks] if found.passed else []
-            if self.preflight:
-                print(f"  {_date(now)}  fit to act alone: {'; '.join(self.preflight)}", flush=True)
-        return bool(self.preflight)
+        """Whether the endpoint may act alone, asked before each start; the rollout waits until it may."""
+        found = self.project.preflight()
+        if found.passed:
+            told = "; ".join(check.sentence for check in found.checks)
+            print(f"  {_date(now)}  fit to act alone: {told}", flush=True)
+        return found.passed
 
     def _project(self, challenger: str) -> rivals.Project:
         """The project; the twin is given two weeks, for it could be held for ever."""

@@ -54,7 +54,7 @@ def test_act_promotes_after_a_preflight_and_only_recommends_without(site: Sites)
 def test_a_preflight_ends_with_time_and_with_another_configuration(site: Sites) -> None:
     one = site()
     assert fences.preflight_lacks(one.workspace, one.now) == ""
-    assert "older than 30 d" in fences.preflight_lacks(one.workspace, one.now + 31 * DAY)
+    assert "more than 30 d before" in fences.preflight_lacks(one.workspace, one.now + 31 * DAY)
     other = site("  unit: header:user", preflight=False)
     assert "configuration changed" in fences.preflight_lacks(other.workspace, one.now)
     windows = site('  windows: ["mon 09:00-10:00"]\n  cooldown: 2h', preflight=False)

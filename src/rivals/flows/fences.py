@@ -92,7 +92,7 @@ def fenced(
     after, instructions = advance(running, verdict, now)
     if not rules.grows(running, instructions):
         return rules.passed(after), instructions
-    if preflight_lacks(workspace, now):
+    if preflight_lacks(workspace, running.started):
         advised, told = advance(replace(running, autonomy="recommend"), verdict, now)
         return replace(advised, autonomy=running.autonomy), told
     stands = standing(workspace, now)
@@ -110,9 +110,6 @@ def settle(tx: Transaction, workspace: Workspace, before: Rollout, after: Rollou
     own command would let a frozen one grow.
     """
     promoted = after.phase is Phase.PROMOTED
-    old = before.champion.variant
-    if before.phase is Phase.PROMOTED and by_person and old in kept(tx.state(_key(after.endpoint))).quarantined:
-        raise RolloutError(f"{old!r} is in quarantine; `rivals rollout quarantine {old} --off` comes first.")
     if promoted or after.share > before.share:
         why = rules.growth(Standing(kept(tx.state(_key(after.endpoint))), shared="" if by_person else _shared(tx)))
         if why and by_person:
@@ -128,6 +125,12 @@ def settle(tx: Transaction, workspace: Workspace, before: Rollout, after: Rollou
             why += "; every rollout on this store is held"
             Ledger(workspace.store).append(tx, after.endpoint, "fences.shared_cause", after.changed, {"reason": why})
             tx.put_state(SHARED, why.encode())
+
+
+def refuse_quarantined(tx: Transaction, endpoint: str, variant: str) -> None:
+    """Raises ``RolloutError`` where a person's command would give traffic to what is in quarantine."""
+    if variant in kept(tx.state(_key(endpoint))).quarantined:
+        raise RolloutError(f"{variant!r} is in quarantine; `rivals rollout quarantine {variant} --off` comes first.")
 
 
 # -- what stands --------------------------------------------------------------------------------------------
@@ -160,7 +163,7 @@ def told(workspace: Workspace, running: Rollout | None, now: float) -> dict[str,
     """The fences for ``status``; ``holds`` says in one sentence what holds the rollout, empty where nothing does."""
     stands, store, endpoint = standing(workspace, now), workspace.store, workspace.endpoint
     raw = store.state(_preflight_key(endpoint.name))
-    lacks = preflight_lacks(workspace, now)
+    lacks = preflight_lacks(workspace, running.started if running else now)
     held = running.reason if running and running.reason.startswith(rules.HELD) else ""
     growth = rules.growth(stands) or (lacks if endpoint.autonomy == "act" else "")
     pinned = stands.fences.reference
@@ -176,8 +179,8 @@ def told(workspace: Workspace, running: Rollout | None, now: float) -> dict[str,
     }
 
 
-def preflight_lacks(workspace: Workspace, now: float) -> str:
-    """Why ``autonomy: act`` only recommends; empty where a preflight was passed and still counts."""
+def preflight_lacks(workspace: Workspace, started: float) -> str:
+    """Why ``autonomy: act`` only recommends a rollout that began then; empty where a passed preflight counted."""
     raw = workspace.store.state(_preflight_key(workspace.endpoint.name))
     last = msgspec.json.decode(raw, type=Preflight) if raw else None
     do = "`rivals rollout preflight` checks what acting alone needs; until then act only recommends"
@@ -188,8 +191,8 @@ def preflight_lacks(workspace: Workspace, now: float) -> str:
         return f"the last preflight did not pass ({failed.name}: {failed.sentence}); {do}"
     if last.config != config_digest(workspace):
         return f"the endpoint's configuration changed since the last preflight; {do}"
-    if not 0 <= now - last.time <= LASTS:
-        return f"the last preflight is older than {rules.span(LASTS)}; {do}"
+    if started - last.time > LASTS:
+        return f"the last preflight was done more than {rules.span(LASTS)} before; {do}"
     return ""
 
 

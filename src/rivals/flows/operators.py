@@ -105,8 +105,6 @@ def roll_back_to(workspace: Workspace, revision: int, *, by: str = "") -> Done:
     if old is None or revision >= table.revision:
         raise RolloutError(f"There is no revision {revision} to go back to; {table.revision} is the one in force.")
     arm = next(replace(one, weight=1.0) for one in old.arms if one.variant == old.champion)
-    if arm.variant in fences.fences_of(workspace).quarantined:
-        raise RolloutError(f"{arm.variant!r} of revision {revision} is in quarantine.")
     workspace.blobs.verify(arm.digest)
     undone = store.active_rollout(table.endpoint) or _promoted(workspace, table, arm.variant)
     names = [one.variant for one in table.arms]
@@ -120,6 +118,7 @@ def roll_back_to(workspace: Workspace, revision: int, *, by: str = "") -> Done:
     )
     sentence = f"back to revision {revision} by {who}: {arm.variant} answers everything"
     with store.transaction() as tx:
+        fences.refuse_quarantined(tx, table.endpoint, arm.variant)
         body = {"by": who, "to": revision, "champion": arm.variant, "reason": sentence}
         Ledger(store).append(tx, table.endpoint, "rollout.rollback", _now(workspace), body)
         if undone is not None:

@@ -1,7 +1,7 @@
 """Is this endpoint fit to act alone? A live A/A, labels that find their answers, and a rollback that workers obey.
 
-``autonomy: act`` only recommends until all three passed; what passed counts for 30 days, and while randomisation,
-judging and label delay stay what they were.
+``autonomy: act`` only recommends until all three passed; what passed counts for rollouts that start within 30 days,
+and while randomisation, judging and label delay stay what they were.
 """
 
 from __future__ import annotations

@@ -150,6 +150,8 @@ def carry_out(
     by: str,
 ) -> None:
     """A person's step of a rollout, written down and done. Raises ``Conflict`` where somebody else was quicker."""
+    if before.phase is Phase.PROMOTED:
+        fences.refuse_quarantined(tx, before.endpoint, before.champion.variant)
     _record(tx, workspace, after, kind, after.changed, None, None, instructions, by=by)
     tx.put_rollout(after, before=before)
     fences.settle(tx, workspace, before, after, by_person=True)
