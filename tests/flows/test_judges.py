@@ -37,6 +37,12 @@ def test_judges_that_can_end_a_rollout_share_alpha_and_the_split_takes_none(tmp_
     assert among(bench) == 2
 
 
+def test_another_alpha_goes_before_the_judges_own(tmp_path: Path) -> None:
+    bench = workspace(tmp_path, judges=[{"use": "quality", "with": {"alpha": 0.01}}, "ratio"])
+    assert judges_of(bench) == [Quality(alpha=0.01), Ratio()]
+    assert judges_of(bench, 0.02) == [Quality(alpha=0.02), Ratio()]
+
+
 def test_declared_slices_are_judged_without_being_named_and_once(tmp_path: Path) -> None:
     assert judges_of(workspace(tmp_path, slices=["carrier"]))[-1] == Slices(among=3)
     named = workspace(tmp_path, slices=["carrier"], judges=[{"use": "slices", "with": {"least": 0.1}}])

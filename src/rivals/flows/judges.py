@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from inspect import signature
 
 from rivals import plugins
@@ -20,12 +20,11 @@ ANSWERS = (200, 10_000)  # of the champion, at least and at most, that say what 
 def judges_of(workspace: Workspace, alpha: float | None = None) -> Sequence[Judge]:
     """The judges of the rollout, that of declared slices among them; those that can end it share its one alpha.
 
-    Another ``alpha``, from the endpoint's budget, goes before what the project file gives them.
+    Another ``alpha`` than the project's goes before the judges' own.
     """
     common = {"alpha": alpha or workspace.endpoint.rollout.risk.alpha, "among": among(workspace)}
-    firm = common if alpha else {}
     return [
-        plugins.make(Judge, Use(use.name, {**common, **use.options, **firm} if _shares(use) else use.options))
+        plugins.make(Judge, _with(use, common, firm=alpha is not None) if _shares(use) else use)
         for use in _uses(workspace)
     ]
 
@@ -60,6 +59,10 @@ def _uses(workspace: Workspace) -> list[Use]:
     wish = workspace.endpoint.rollout
     declared = wish.slices and all(use.name != "slices" for use in wish.judges)
     return [*wish.judges, *([Use("slices")] if declared else [])]
+
+
+def _with(use: Use, common: Mapping[str, float], *, firm: bool) -> Use:
+    return Use(use.name, {**common, **use.options, **(common if firm else {})})
 
 
 def _shares(use: Use) -> bool:
