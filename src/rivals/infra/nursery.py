@@ -9,6 +9,7 @@ When the input ends, whatever way its owner went, all tasks are killed: nothing 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib
 import io
 import os
@@ -23,6 +24,7 @@ from typing import Any
 
 from rivals.errors import BuildError, OutOfMemory, RivalsError
 
+PR_SET_PDEATHSIG = 1  # prctl(2)
 PATIENCE = 0.02  # seconds between looks at the children
 
 
@@ -58,21 +60,22 @@ def _start(folder: Path) -> int:
     module = (folder / "module").read_text()
     with contextlib.suppress(Exception):  # a module that cannot be imported is the task's mistake, and told there
         importlib.import_module(module)  # once, before the fork: what all tasks share is read only once
-    pid = os.fork()
+    nursery, pid = os.getpid(), os.fork()
     if pid == 0:
-        _live(folder)
+        _live(folder, nursery)
     with contextlib.suppress(OSError):
         os.setpgid(pid, pid)  # the child does the same; whoever is first
     write(folder / "pid", str(pid).encode())
     return pid
 
 
-def _live(folder: Path) -> None:
+def _live(folder: Path, nursery: int) -> None:
     """Run the task and leave; nothing returns from here."""
     code = 1
     try:
         with contextlib.suppress(OSError):
             os.setpgid(0, 0)
+        _die_with(nursery)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         for descriptor in (1, 2):  # what user code prints is no answer of ours
@@ -87,6 +90,14 @@ def _live(folder: Path) -> None:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
+
+
+def _die_with(nursery: int) -> None:
+    """Go when the nursery is killed: else somebody would start the task anew beside this one (Linux)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != nursery:  # it went before we asked
+        os._exit(1)
 
 
 def _answer(folder: Path) -> bytes:
