@@ -20,7 +20,7 @@ from rivals.flows.workspace import open_workspace
 
 from .conftest import MODULE, PROJECT, rivals
 
-KILLS = 100
+KILLS = int(os.environ.get("KILLS", "100"))
 State = dict[str, str]  # predictions by variant; which runtime is the quicker one is measured anew, and may differ
 
 
