@@ -1,15 +1,63 @@
-"""How long a decision will take: the same bets, on days drawn from days already seen."""
+"""How long a decision will take: by the same bets on days drawn from days already seen, or from rates alone."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
 
 import numpy as np
 
-from rivals.statistics.eprocess import BlockBets, on_block
+from rivals.errors import DataError
+from rivals.statistics.eprocess import STAKES, BlockBets, on_block
 
 RUNS = 101  # odd, so that the median is one of them
+ROUNDS = 50
+
+
+def units_for_rates(first: float, second: float, alpha: float = 0.05, power: float = 0.8) -> int:
+    """Units per arm of a two-sided z-test of two rates that is looked at once: the yardstick for all others.
+
+    Fleiss, Levin & Paik, Statistical Methods for Rates and Proportions (2003), chapter 4. Raises ``DataError`` on rates
+    that are equal or outside [0, 1].
+    """
+    if not (0 <= first <= 1 and 0 <= second <= 1 and first != second):
+        raise DataError(f"A sample size needs two different rates between 0 and 1; got {first} and {second}.")
+    pooled = (first + second) / 2
+    certain, strong = NormalDist().inv_cdf(1 - alpha / 2), NormalDist().inv_cdf(power)
+    apart = certain * math.sqrt(2 * pooled * (1 - pooled)) + strong * math.sqrt(
+        first * (1 - first) + second * (1 - second)
+    )
+    return math.ceil((apart / (first - second)) ** 2)
+
+
+def units_for_means(difference: float, deviation: float, alpha: float = 0.05, power: float = 0.8) -> int:
+    """Units per arm of a two-sided z-test of two means with that standard deviation, looked at once."""
+    if not (difference and deviation > 0):
+        raise DataError(f"A sample size needs a difference and a deviation above 0; got {difference}, {deviation}.")
+    apart = NormalDist().inv_cdf(1 - alpha / 2) + NormalDist().inv_cdf(power)
+    return math.ceil(2 * (apart * deviation / difference) ** 2)
+
+
+def requests_for_harm(champion: float, challenger: float, share: float, alpha: float = 0.05) -> float:
+    """Requests of the pair after which ``eprocess.FailureArm`` expects to see harm; infinite where there is none.
+
+    ``champion``, ``challenger``: failure rates; ``share``: the challenger's share of the pair, in (0, 1). Where the
+    stakes, growing as fast as they do on average, are proof together. Half of the rollouts are done in three quarters
+    of it: the medians of 300 to 1,000 simulated ones were 0.72 to 0.78 of this.
+    """
+    if challenger <= champion:
+        return math.inf
+    failing = share * challenger + (1 - share) * champion
+    falls = share * challenger / failing
+    growth = [falls * math.log1p(c * (1 - share) / share) + (1 - falls) * math.log1p(-c) for c in STAKES]
+    proof, failures = math.log(len(STAKES) / alpha), 1.0
+    if max(growth) <= 0:
+        return math.inf
+    for _ in range(ROUNDS):  # the best stake alone decides where it grows fastest; the others help a little
+        together = sum(math.exp(failures * (one - max(growth))) for one in growth)
+        failures = (proof - math.log(together)) / max(growth)
+    return failures / failing
 
 
 def expected_days(
