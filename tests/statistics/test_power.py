@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from rivals.statistics.power import expected_days
+from rivals.errors import DataError
+from rivals.statistics.power import expected_days, requests_for_harm, units_for_means, units_for_rates
 
 
 def days(differences: object, **options: float) -> float:
@@ -50,3 +51,47 @@ def test_the_forecast_is_the_median_of_what_happens() -> None:
         taken.append(blocks)
     past = rng.normal(-0.01, 0.01, 200)
     assert days(past) == pytest.approx(float(np.median(taken)), rel=0.33)
+
+
+# -- from rates alone --------------------------------------------------------------------------------
+
+
+def test_a_fixed_sample_is_what_the_reference_says() -> None:
+    assert units_for_rates(0.10, 0.12) == units_for_rates(0.12, 0.10) == 3_841
+    assert units_for_rates(0.50, 0.55) == 1_565
+    assert units_for_means(0.1, 1.0) == 1_570
+
+
+def test_a_fixed_sample_has_the_power_it_was_asked_for() -> None:
+    """10,000 tests of two rates: 80 % within 1.2 points, three standard errors."""
+    n, rng = units_for_rates(0.2, 0.25), np.random.default_rng(7)
+    first, second = rng.binomial(n, 0.2, 10_000) / n, rng.binomial(n, 0.25, 10_000) / n
+    pooled = (first + second) / 2
+    found = np.abs(second - first) > 1.959964 * np.sqrt(2 * pooled * (1 - pooled) / n)
+    assert found.mean() == pytest.approx(0.8, abs=0.012)
+
+
+@pytest.mark.parametrize("rates", [(0.1, 0.1), (-0.1, 0.5), (0.5, 1.1)])
+def test_rates_that_cannot_be_or_do_not_differ_have_no_sample_size(rates: tuple[float, float]) -> None:
+    with pytest.raises(DataError, match="two different rates"):
+        units_for_rates(*rates)
+
+
+def test_a_difference_of_nothing_has_no_sample_size() -> None:
+    with pytest.raises(DataError, match="above 0"):
+        units_for_means(0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("challenger", "share", "median"), [(0.02, 0.1, 9_345), (0.03, 0.1, 2_653), (0.02, 0.5, 3_868)]
+)
+def test_requests_for_harm_lie_a_quarter_above_the_reference_medians(
+    challenger: float, share: float, median: float
+) -> None:
+    assert median / requests_for_harm(0.01, challenger, share) == pytest.approx(0.75, abs=0.035)
+
+
+def test_there_is_no_harm_to_wait_for_where_there_is_none_to_see() -> None:
+    assert requests_for_harm(0.02, 0.02, 0.5) == math.inf
+    assert requests_for_harm(0.01, 0.0101, 0.1) == math.inf  # every stake is too bold for it
+    assert requests_for_harm(0.0, 0.01, 0.5) < math.inf

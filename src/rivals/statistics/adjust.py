@@ -25,7 +25,8 @@ def expected(covariates: Floats, outcomes: Floats, first: float = 0.0) -> Floats
     the outcomes seen so far and ``first``, so that bounded outcomes keep their bounds.
     Raises ``DataError`` on figures that are missing.
     """
-    known = np.asarray(covariates, np.float64).reshape(len(outcomes), -1)
+    known = np.asarray(covariates, np.float64)
+    known = known if known.ndim > 1 else known[:, None]
     if not (np.isfinite(known).all() and np.isfinite(outcomes).all()):
         raise DataError("Regression adjustment needs finite covariates and outcomes; fill in what is missing first.")
     found = np.full(len(outcomes), float(first))

@@ -22,7 +22,7 @@ def e_bonferroni(logs: Sequence[float], alpha: float) -> NDArray[np.bool_]:
 
 
 def e_bh(logs: Sequence[float], alpha: float) -> NDArray[np.bool_]:
-    """Which to report, with an expected share of false ones of ``alpha`` at most: the k largest, if all >= n / (k alpha).
+    """Which to report, an expected share of ``alpha`` of them false at most: the k largest, if all >= n / (k alpha).
 
     For a list to look into, not for a promotion. Give values as they are now: the highest so far are no e-values.
     Wang & Ramdas, "False discovery rate control with e-values", JRSS-B 2022, arXiv:2009.02824.

@@ -132,10 +132,9 @@ EPOCH = 2.0  # ratio of one epoch's end to its beginning
 def zeta(s: float) -> float:
     """Riemann's zeta function for s > 1, by Euler and Maclaurin."""
     n = 20
-    head = math.fsum(k**-s for k in range(1, n))
-    return (
-        head + n ** (1 - s) / (s - 1) + n**-s / 2 + s * n ** (-s - 1) / 12 - s * (s + 1) * (s + 2) * n ** (-s - 3) / 720
-    )
+    head = math.fsum(math.pow(k, -s) for k in range(1, n))
+    rest = n / (s - 1) + 1 / 2 + s / (12 * n) - s * (s + 1) * (s + 2) / (720 * n**3)
+    return head + math.pow(n, -s) * rest
 
 
 def stitching(v: float, start: float, scale: float = 0.0, alpha: float = ALPHA) -> float:
@@ -145,8 +144,6 @@ def stitching(v: float, start: float, scale: float = 0.0, alpha: float = ALPHA) 
     """
     v = max(v, start)
     spread = (EPOCH**0.25 + EPOCH**-0.25) / math.sqrt(2)
-    doubt = (
-        PACE * math.log(math.log(EPOCH * v / start)) + math.log(zeta(PACE) / math.log(EPOCH) ** PACE) - math.log(alpha)
-    )
+    doubt = PACE * math.log(math.log(EPOCH * v / start)) + math.log(zeta(PACE) / (alpha * math.log(EPOCH) ** PACE))
     tail = (math.sqrt(EPOCH) + 1) / 2 * scale * doubt
     return math.sqrt(spread**2 * v * doubt + tail**2) + tail

@@ -63,10 +63,10 @@ def quantile_p_value(
 ) -> float:
     """Two-sided p-value that two arms share a quantile; it may be looked at any time.
 
-    ``champion``, ``challenger``: the values so far, in any order and of any lengths. ``planned``: units per arm at which
-    the test is sharpest, for proof at ``alpha``. For any value the two could share, each arm's share of values below it
-    is evidence against it; the value with the least evidence counts. Raises ``DataError`` on NaN or a quantile outside
-    (0, 1).
+    ``champion``, ``challenger``: the values so far, in any order and of any lengths. ``planned``: units per arm at
+    which the test is sharpest, for proof at ``alpha``. For any value the two could share, each arm's share of values
+    below it is evidence against it; the value with the least evidence counts. Raises ``DataError`` on NaN or a quantile
+    outside (0, 1).
     """
     _refuse(quantile)
     if not len(champion) or not len(challenger):
