@@ -275,8 +275,8 @@ def feedback(
 
 @app.command()
 def verify(file: File = PROJECT, settings: Settings = None, as_json: Json = False, quiet: Quiet = False) -> None:
-    """Check the ledger's chain from the first verdict to the last. Exit 1 names the first broken entry."""
-    from rivals.flows.status import verify_ledger  # noqa: PLC0415
+    """Check the ledger's chain, digests and verdicts. A broken entry is named."""
+    from rivals.flows.verify import verify_ledger  # noqa: PLC0415
 
     found = verify_ledger(_open(file, settings))
     Face(as_json, quiet).show(found, f"{found['entries']} entries, the chain holds; its head is {found['head']}.")

@@ -22,7 +22,8 @@ from starlette.routing import Route
 from rivals.errors import Conflict, RivalsError
 from rivals.flows.control import Control
 from rivals.flows.rollout import start_rollout, steer
-from rivals.flows.status import explain_request, history_of, rollout_of, status_of, verify_ledger
+from rivals.flows.status import assignment_of, explain_request, history_of, rollout_of, status_of
+from rivals.flows.verify import verify_ledger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -61,6 +62,7 @@ def make_app(workspace: Workspace, clock: str) -> Starlette:
         _get("/api/status", lambda _: status_of(workspace)),
         _get("/api/rollout", lambda _: rollout_of(workspace)),
         _get("/api/history", lambda _: history_of(workspace)),
+        _get("/api/assignment", lambda _: assignment_of(workspace)),
         _get("/api/verify", lambda _: verify_ledger(workspace)),
         _get("/api/explain/{id:path}", lambda request: explain_request(workspace, request.path_params["id"])),
         _post("/api/rollouts", start),

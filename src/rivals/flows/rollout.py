@@ -100,6 +100,7 @@ def start_rollout(workspace: Workspace, variant: str) -> Started:
             "champion": table.champion,
             "expected_days": days if days is not None and math.isfinite(days) else None,
             "by": "a person",
+            "judges": msgspec.to_builtins(judges_wished(workspace)),
         }
         Ledger(store).append(tx, endpoint.name, "rollout.started", now, {"rollout": begun.id, **body})
         _act(tx, workspace, begun, [SetRoutes(0.0)])
@@ -211,9 +212,19 @@ def rules_for(workspace: Workspace, rollout: Rollout) -> Rules:
 
 def judges_of(workspace: Workspace) -> Sequence[Judge]:
     """The judges of the project file; they share the rollout's one alpha."""
+    return [judge_of(use) for use in judges_wished(workspace)]
+
+
+def judges_wished(workspace: Workspace) -> list[Use]:
+    """The judges of the project file with all the options they get: what the ledger keeps of them."""
     wish = workspace.endpoint.rollout
     common = {"alpha": wish.risk.alpha, "among": len(wish.judges)}
-    return [_judge(use, common) for use in wish.judges]
+    return [_full(use, common) for use in wish.judges]
+
+
+def judge_of(use: Use) -> Judge:
+    """The judge itself."""
+    return plugins.make(Judge, use)
 
 
 def clock_of(workspace: Workspace) -> float:
@@ -307,10 +318,10 @@ def _state(workspace: Workspace, rollout: Rollout) -> EvidenceState:
     return msgspec.json.decode(raw, type=EvidenceState) if raw else begin(rollout)
 
 
-def _judge(use: Use, common: Mapping[str, Any]) -> Judge:
+def _full(use: Use, common: Mapping[str, Any]) -> Use:
     takes = signature(plugins.factory(Judge, use.name)).parameters
     shared = {name: value for name, value in common.items() if name in takes}
-    return plugins.make(Judge, Use(use.name, {**shared, **use.options}))
+    return Use(use.name, {**shared, **use.options})
 
 
 def _version(table: RoutingTable, variant: str) -> Version:
