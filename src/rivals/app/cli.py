@@ -240,8 +240,8 @@ def forget(call: Call, unit: Annotated[str, typer.Argument(help="As requests nam
 
 @verb(app)
 def verify(call: Call) -> None:
-    """Check the ledger's chain from the first verdict to the last. Exit 1 names the first broken entry."""
-    from rivals.flows.status import verify_ledger
+    """Check the ledger's chain, digests and verdicts. Exit 1 names the first entry that is not as it was."""
+    from rivals.flows.verify import verify_ledger
 
     found = verify_ledger(call.workspace)
     call.show(found, f"{found['entries']} entries, the chain holds; its head is {found['head']}.")

@@ -16,7 +16,7 @@ from rivals.decide import rollout as rules_of
 from rivals.decide.analysis import analyse
 from rivals.errors import RolloutError
 from rivals.flows import fences
-from rivals.flows.judges import judges_of, reward_rules, slow_ms
+from rivals.flows.judges import agreed, agreement, reward_rules, slow_ms, wished
 from rivals.flows.workspace import Workspace
 from rivals.observe.evidence import EvidenceState, Rules, advance, begin, due, evidence
 from rivals.registry.ledger import Ledger
@@ -93,7 +93,7 @@ def start_rollout(workspace: Workspace, variant: str, *, by: str = "", force: bo
 
     days = forecast(workspace, table.champion, variant)
     too_long = days is not None and days * DAY > wish.deadline
-    tau = slow_ms(workspace, table.champion)
+    tau, judges = slow_ms(workspace, table.champion), wished(workspace)
     sentence = (
         f"{variant} starts in the shadow of {table.champion}; {_told(days)}, the deadline is {wish.deadline / DAY:g}."
     )
@@ -107,10 +107,12 @@ def start_rollout(workspace: Workspace, variant: str, *, by: str = "", force: bo
             "by": fences.person(by),
             "forced": force,
             "alpha": begun.alpha,
+            "judges": msgspec.to_builtins(judges),
         }
         Ledger(store).append(tx, endpoint.name, "rollout.started", now, {"rollout": begun.id, **body})
         tx.put_rollout(begun)
         _act(tx, workspace, begun, [SetRoutes(0.0)])
+        tx.put_state(agreement(begun), msgspec.json.encode(judges))
         tx.put_state(f"evidence/{begun.id}", msgspec.json.encode(begin(begun, cursor=store.closings(), tau_ms=tau)))
     return Started(begun, days if days is not None and math.isfinite(days) else None, too_long, sentence)
 
@@ -191,9 +193,9 @@ def tick(workspace: Workspace, now: float) -> Rollout | None:
     before = _state(workspace, running)
     state = look(workspace, running, before, now)
     found = evidence(state, running, now)
-    verdict = analyse(found, judges_of(workspace))
+    verdict = analyse(found, agreed(workspace, running))
     after, instructions = fences.fenced(
-        workspace, running, verdict, lambda: analyse(found, judges_of(workspace, running.alpha)), now
+        workspace, running, verdict, lambda: analyse(found, agreed(workspace, running, running.alpha)), now
     )
     noteworthy = bool(instructions) or state.blocks != before.blocks
     with store.transaction() as tx:
