@@ -80,9 +80,9 @@ class Conflict(RolloutError):
     """Somebody else changed the routing table or the rollout first."""
 
 
-class LedgerError(RivalsError):
-    """The hash chain of verdicts is broken at a named entry."""
-
-
 class Refused(RivalsError):
     """The answer is no; the message says why."""
+
+
+class LedgerError(Refused):
+    """The ledger is not what was written; the message names the entry."""

@@ -5,17 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from rivals.decide.judges.latency import Latency
 from rivals.decide.judges.quality import Quality
 from rivals.decide.judges.ratio import Ratio
 from rivals.decide.judges.slices import Slices
-from rivals.flows.judges import ANSWERS, among, judges_of, reward_rules, slow_ms
+from rivals.decide.rollout import start
+from rivals.flows.judges import ANSWERS, agreed, agreement, among, judges_of, reward_rules, slow_ms, wished
 from rivals.flows.workspace import Workspace
 from rivals.observe.guardrails import RewardRules
 from rivals.spec.project import ProjectSpec
-from rivals.values import Exposure, Outcome
+from rivals.values import Exposure, Outcome, Version
 
 
 def workspace(folder: Path, **rollout: Any) -> Workspace:
@@ -37,10 +39,17 @@ def test_judges_that_can_end_a_rollout_share_alpha_and_the_split_takes_none(tmp_
     assert among(bench) == 2
 
 
-def test_another_alpha_goes_before_the_judges_own(tmp_path: Path) -> None:
+def test_a_rollout_keeps_the_judges_it_began_with_and_a_budgets_alpha_goes_before_their_own(tmp_path: Path) -> None:
     bench = workspace(tmp_path, judges=[{"use": "quality", "with": {"alpha": 0.01}}, "ratio"])
-    assert judges_of(bench) == [Quality(alpha=0.01), Ratio()]
-    assert judges_of(bench, 0.02) == [Quality(alpha=0.02), Ratio()]
+    begun = start(
+        endpoint="e", champion=Version("a", "1"), challenger=Version("b", "2"), steps=(0.1,), every=1.0, deadline=9.0,
+        autonomy="act", now=0.0, base_revision=1,
+    )  # fmt: skip
+    with bench.store.transaction() as tx:
+        tx.put_state(agreement(begun), msgspec.json.encode(wished(bench)))
+    later = workspace(tmp_path, judges=["failures"])
+    assert agreed(later, begun) == judges_of(bench) == [Quality(alpha=0.01), Ratio()]
+    assert agreed(later, begun, 0.02) == [Quality(alpha=0.02), Ratio()]
 
 
 def test_declared_slices_are_judged_without_being_named_and_once(tmp_path: Path) -> None:

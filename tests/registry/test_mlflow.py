@@ -302,6 +302,9 @@ def test_an_unmodified_mlflow_server_shows_run_data_version_and_alias(made: Made
     ]
     through = Tracker(server, "flights", tmp_path)
     trained = made.trained["two"]
+    known = register(through, trained, made.folder / "bundles" / trained.digest)
+    assert known.number == 2  # it is on record already
+    trained = replace(trained, wish="another")
     again = register(through, trained, made.folder / "bundles" / trained.digest)  # and it takes what we send it
     assert again.number == 4
     fetched = through.download("models:/flights/4", tmp_path / "down")

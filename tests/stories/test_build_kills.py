@@ -20,7 +20,7 @@ from rivals.flows.workspace import open_workspace
 
 from .conftest import MODULE, PROJECT, rivals
 
-KILLS = int(os.environ.get("KILLS", "100"))
+KILLS = int(os.environ.get("KILLS", "20"))  # KILLS=100 for the whole proof: a quarter of an hour
 State = dict[str, str]  # predictions by variant; which runtime is the quicker one is measured anew, and may differ
 
 
@@ -67,7 +67,7 @@ def disturbed(folder: Path, rng: random.Random, limit: float) -> bool:
 
 
 @pytest.mark.slow
-def test_a_hundred_kills_change_nothing_and_nothing_is_built_twice(trained: Path, tmp_path: Path) -> None:
+def test_kills_at_random_moments_change_nothing_and_nothing_is_built_twice(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "toy.py").write_text(MODULE.replace("rows=3000", "rows=1200"))
     (tmp_path / "rivals.yaml").write_text(PROJECT)
     calm = Path(shutil.copytree(tmp_path, tmp_path / "calm", ignore=shutil.ignore_patterns("calm")))

@@ -240,11 +240,13 @@ def forget(call: Call, unit: Annotated[str, typer.Argument(help="As requests nam
 
 @verb(app)
 def verify(call: Call) -> None:
-    """Check the ledger's chain from the first verdict to the last. Exit 1 names the first broken entry."""
-    from rivals.flows.status import verify_ledger
+    """Derive every decision again from what it was made from. Exit 1 names the first entry that is not as it was."""
+    from rivals.flows.verify import verify_ledger
 
     found = verify_ledger(call.workspace)
-    call.show(found, f"{found['entries']} entries, the chain holds; its head is {found['head']}.")
+    erased = f", {found['erased']} rest on what was erased" if found["erased"] else ""
+    told = f"{found['derived']} of {found['judged']} decisions derived again{erased}"
+    call.show(found, f"{found['entries']} entries, the chain holds, {told}; its head is {found['head']}.")
 
 
 @verb(app, project=False)

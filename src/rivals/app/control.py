@@ -25,8 +25,9 @@ from rivals.flows.control import Control
 from rivals.flows.operators import approve, freeze, pin, quarantine, roll_back_to
 from rivals.flows.preflight import run_preflight
 from rivals.flows.rollout import start_rollout, steer
-from rivals.flows.status import explain_request, history_of, rollout_of, status_of, verify_ledger
+from rivals.flows.status import assignment_of, explain_request, history_of, rollout_of, status_of
 from rivals.flows.verdict import Bench, Reply
+from rivals.flows.verify import verify_ledger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -75,6 +76,7 @@ def make_app(workspace: Workspace, clock: str) -> Starlette:
         _get("/api/status", lambda _: status_of(workspace)),
         _get("/api/rollout", lambda _: rollout_of(workspace)),
         _get("/api/history", lambda _: history_of(workspace)),
+        _get("/api/assignment", lambda _: assignment_of(workspace)),
         _get("/api/verify", lambda _: verify_ledger(workspace)),
         _get("/api/explain/{id:path}", lambda request: explain_request(workspace, request.path_params["id"])),
         _post("/api/rollouts", start),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from inspect import signature
+
+import msgspec
 
 from rivals import plugins
 from rivals.decide.judges.latency import Latency
@@ -12,21 +13,38 @@ from rivals.decide.judges.reward import Reward
 from rivals.flows.workspace import Workspace
 from rivals.observe.guardrails import RewardRules
 from rivals.protocols import Judge
-from rivals.values import Use
+from rivals.values import Rollout, Use
 
 ANSWERS = (200, 10_000)  # of the champion, at least and at most, that say what is slow
 
 
-def judges_of(workspace: Workspace, alpha: float | None = None) -> Sequence[Judge]:
-    """The judges of the rollout, that of declared slices among them; those that can end it share its one alpha.
+def judges_of(workspace: Workspace) -> list[Judge]:
+    """The judges of the project file, that of declared slices among them; those that can end it share one alpha."""
+    return [judge_of(use) for use in wished(workspace)]
 
-    Another ``alpha`` than the project's goes before the judges' own.
-    """
-    common = {"alpha": alpha or workspace.endpoint.rollout.risk.alpha, "among": among(workspace)}
-    return [
-        plugins.make(Judge, _with(use, common, firm=alpha is not None) if _shares(use) else use)
-        for use in _uses(workspace)
-    ]
+
+def wished(workspace: Workspace) -> list[Use]:
+    """The judges with all the options they get: what the ledger keeps of them."""
+    common = {"alpha": workspace.endpoint.rollout.risk.alpha, "among": among(workspace)}
+    return [Use(use.name, {**common, **use.options}) if _shares(use) else use for use in _uses(workspace)]
+
+
+def agreed(workspace: Workspace, rollout: Rollout, alpha: float | None = None) -> list[Judge]:
+    """The judges that a rollout began with, whatever the project file says by now; at another ``alpha`` if given."""
+    raw = workspace.store.state(agreement(rollout))
+    uses = msgspec.json.decode(raw, type=list[Use]) if raw else wished(workspace)
+    firm = {} if alpha is None else {"alpha": alpha}
+    return [judge_of(Use(use.name, {**use.options, **firm}) if "among" in use.options else use) for use in uses]
+
+
+def agreement(rollout: Rollout) -> str:
+    """Where the store keeps the judges of a rollout."""
+    return f"judges/{rollout.id}"
+
+
+def judge_of(use: Use) -> Judge:
+    """The judge itself."""
+    return plugins.make(Judge, use)
 
 
 def among(workspace: Workspace) -> int:
@@ -59,10 +77,6 @@ def _uses(workspace: Workspace) -> list[Use]:
     wish = workspace.endpoint.rollout
     declared = wish.slices and all(use.name != "slices" for use in wish.judges)
     return [*wish.judges, *([Use("slices")] if declared else [])]
-
-
-def _with(use: Use, common: Mapping[str, float], *, firm: bool) -> Use:
-    return Use(use.name, {**common, **use.options, **(common if firm else {})})
 
 
 def _shares(use: Use) -> bool:

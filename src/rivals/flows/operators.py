@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
+
 from rivals.decide import rollout as rules_of
 from rivals.decide.fences import HELD, WAITS, Fences
 from rivals.errors import RolloutError
@@ -76,7 +78,8 @@ def quarantine(workspace: Workspace, variant: str, *, off: bool = False, by: str
             return done
         shadows = tuple(one for one in table.shadows if one.variant != variant)
         if shadows != table.shadows and not off:
-            tx.put_table(replace(table, revision=table.revision + 1, shadows=shadows), expect=table.revision)
+            fresh = replace(table, revision=table.revision + 1, shadows=shadows)
+            Ledger(workspace.store).set_table(tx, fresh, table.revision, clock_of(workspace))
         return done
 
 
@@ -119,13 +122,17 @@ def roll_back_to(workspace: Workspace, revision: int, *, by: str = "") -> Done:
     sentence = f"back to revision {revision} by {who}: {arm.variant} answers everything"
     with store.transaction() as tx:
         fences.refuse_quarantined(tx, table.endpoint, arm.variant)
-        body = {"by": who, "to": revision, "champion": arm.variant, "reason": sentence}
-        Ledger(store).append(tx, table.endpoint, "rollout.rollback", _now(workspace), body)
-        if undone is not None:
-            ended = replace(rules_of.rollback(undone, _now(workspace))[0], reason=sentence)
+        body: dict[str, Any] = {"by": who, "to": revision, "champion": arm.variant, "reason": sentence}
+        now = _now(workspace)
+        ended = replace(rules_of.rollback(undone, now)[0], reason=sentence) if undone else None
+        if ended is not None:
+            body |= {"rollout": ended.id, "rollout_after": msgspec.to_builtins(ended)}
+        Ledger(store).append(tx, table.endpoint, "rollout.rollback", now, body)
+        if undone is not None and ended is not None:
             tx.put_rollout(ended, before=undone)
             fences.settle(tx, workspace, undone, ended, by_person=True)
-        tx.put_table(replace(after, shadows=tuple(standing_shadows(workspace, arm.variant, tx))), expect=table.revision)
+        after = replace(after, shadows=tuple(standing_shadows(workspace, arm.variant, tx)))
+        Ledger(store).set_table(tx, after, table.revision, now)
     return Done(table.endpoint, who, sentence)
 
 

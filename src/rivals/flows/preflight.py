@@ -129,7 +129,7 @@ def drill(workspace: Workspace) -> Check:
         table = workspace.table()
         again = replace(table, revision=table.revision + 1)
         with workspace.store.transaction() as tx:
-            tx.put_table(again, expect=table.revision)
+            Ledger(workspace.store).set_table(tx, again, table.revision, clock_of(workspace))
         seconds = _obeyed(workspace, again.revision)
     if seconds >= PATIENCE:
         return Check("drill", False, f"not every worker obeyed a new table within {PATIENCE:.0f} s")

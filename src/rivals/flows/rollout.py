@@ -16,9 +16,10 @@ from rivals.decide import rollout as rules_of
 from rivals.decide.analysis import analyse
 from rivals.errors import RolloutError
 from rivals.flows import fences
-from rivals.flows.judges import judges_of, reward_rules, slow_ms
+from rivals.flows.derive import Looked, look, rules_body, settled_key
+from rivals.flows.judges import agreed, agreement, reward_rules, slow_ms, wished
 from rivals.flows.workspace import Workspace
-from rivals.observe.evidence import EvidenceState, Rules, advance, begin, due, evidence
+from rivals.observe.evidence import EvidenceState, Rules, begin, evidence
 from rivals.registry.ledger import Ledger
 from rivals.registry.store import Transaction
 from rivals.serve.reconcile import read_endpoint
@@ -46,7 +47,6 @@ COMMANDS = {
     "promote": rules_of.promote,
     "rollback": rules_of.rollback,
 }
-BATCH = 20_000  # closed exposures judged in one go
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +93,13 @@ def start_rollout(workspace: Workspace, variant: str, *, by: str = "", force: bo
 
     days = forecast(workspace, table.champion, variant)
     too_long = days is not None and days * DAY > wish.deadline
-    tau = slow_ms(workspace, table.champion)
+    tau, judges = slow_ms(workspace, table.champion), wished(workspace)
     sentence = (
         f"{variant} starts in the shadow of {table.champion}; {_told(days)}, the deadline is {wish.deadline / DAY:g}."
     )
     with store.transaction() as tx:
         begun = fences.admit(tx, workspace, begun, force=force)
+        rules, cursor = rules_for(workspace, begun), store.closings()
         body = {
             "challenger": variant,
             "champion": table.champion,
@@ -107,11 +108,17 @@ def start_rollout(workspace: Workspace, variant: str, *, by: str = "", force: bo
             "by": fences.person(by),
             "forced": force,
             "alpha": begun.alpha,
+            "judges": msgspec.to_builtins(judges),
+            "rules": rules_body(rules),
+            "cursor": cursor,
+            "rollout_after": msgspec.to_builtins(begun),
         }
         Ledger(store).append(tx, endpoint.name, "rollout.started", now, {"rollout": begun.id, **body})
         tx.put_rollout(begun)
         _act(tx, workspace, begun, [SetRoutes(0.0)])
-        tx.put_state(f"evidence/{begun.id}", msgspec.json.encode(begin(begun, cursor=store.closings(), tau_ms=tau)))
+        tx.put_state(agreement(begun), msgspec.json.encode(judges))
+        tx.put_state(f"rules/{begun.id}", msgspec.json.encode(rules_body(rules)))
+        tx.put_state(f"evidence/{begun.id}", msgspec.json.encode(begin(begun, cursor=cursor, tau_ms=tau)))
     return Started(begun, days if days is not None and math.isfinite(days) else None, too_long, sentence)
 
 
@@ -188,17 +195,21 @@ def tick(workspace: Workspace, now: float) -> Rollout | None:
     running = store.active_rollout(endpoint)
     if running is None:
         return None
-    before = _state(workspace, running)
-    state = look(workspace, running, before, now)
+    before = _looked(workspace, running)
+    looked = look(workspace, running, agreed_rules(workspace, running), before, now)
+    state = looked.state
     found = evidence(state, running, now)
-    verdict = analyse(found, judges_of(workspace))
+    verdict = analyse(found, agreed(workspace, running))
     after, instructions = fences.fenced(
-        workspace, running, verdict, lambda: analyse(found, judges_of(workspace, running.alpha)), now
+        workspace, running, verdict, lambda: analyse(found, agreed(workspace, running, running.alpha)), now
     )
-    noteworthy = bool(instructions) or state.blocks != before.blocks
+    noteworthy = after != running or bool(instructions) or bool(looked.settled)
     with store.transaction() as tx:
         if noteworthy:
-            _record(tx, workspace, after, "rollout.judged", now, found, verdict, instructions)
+            _record(tx, workspace, after, "rollout.judged", now, found, verdict, instructions, looked=looked)
+        for block in looked.settled:
+            tx.put_state(settled_key(running.id, block.start), msgspec.json.encode(block))
+        tx.put_state(f"log/{running.id}", looked.log.encode())
         _act(tx, workspace, after, instructions)
         tx.put_state(f"evidence/{running.id}", msgspec.json.encode(state))
         tx.put_state(f"verdict/{running.id}", msgspec.json.encode(verdict))
@@ -208,24 +219,10 @@ def tick(workspace: Workspace, now: float) -> Rollout | None:
     return after
 
 
-def look(workspace: Workspace, rollout: Rollout, state: EvidenceState, now: float) -> EvidenceState:
-    """Take in what was closed since the last look, and the time blocks that matured."""
-    store, rules = workspace.store, rules_for(workspace, rollout)
-    pair = (rollout.champion.variant, rollout.challenger.variant)
-    while closed := store.exposures_since(rollout.endpoint, state.cursor, BATCH, pair):
-        exposures = (exposure for _, exposure in closed)
-        state = advance(state, exposures, (), now, rules, cursor=closed[-1][0])
-    starts = due(state, now, rules)
-    blocks = ((start, store.pairs(rollout.endpoint, *pair, start, start + rules.block)) for start in starts)
-    rewards = {}
-    if rules.reward is not None:
-        # A unit that comes again is counted in the block of its first answer, and there alone.
-        again = workspace.endpoint.unit != "request"
-        rewards = {
-            start: store.rewarded(rollout.endpoint, rollout.started if again else start, start + rules.block)
-            for start in starts
-        }
-    return advance(state, (), blocks, now, rules, rewards=rewards)
+def agreed_rules(workspace: Workspace, rollout: Rollout) -> Rules:
+    """The rules of evidence that a rollout began with, whatever the project file says by now."""
+    raw = workspace.store.state(f"rules/{rollout.id}")
+    return msgspec.json.decode(raw, type=Rules) if raw else rules_for(workspace, rollout)
 
 
 def rules_for(workspace: Workspace, rollout: Rollout) -> Rules:
@@ -297,7 +294,7 @@ def _act(tx: Transaction, workspace: Workspace, rollout: Rollout, instructions: 
         table = workspace.table()
         after = routes(table, rollout, instruction, standing_shadows(workspace, table.champion, tx))
         if after != table:
-            tx.put_table(after, expect=table.revision)
+            Ledger(workspace.store).set_table(tx, after, table.revision, rollout.changed)
 
 
 def standing_shadows(workspace: Workspace, champion: str, tx: Transaction | None = None) -> list[Shadow]:
@@ -318,8 +315,9 @@ def _record(
     instructions: Sequence[Instruction],
     *,
     by: str = "",
+    looked: Looked | None = None,
 ) -> None:
-    """Write the verdict down before anybody acts on it."""
+    """Write the verdict down before anybody acts on it, with all that it takes to derive it again."""
     body: dict[str, Any] = {
         "rollout": rollout.id,
         "champion": rollout.champion.variant,
@@ -331,14 +329,25 @@ def _record(
         "verdict": verdict,
         "evidence": found,
         "evidence_digest": hashlib.sha256(msgspec.json.encode(found, order="sorted")).hexdigest() if found else None,
+        "rollout_after": rollout,
+        **({"taken": _taken(looked)} if looked else {}),
         "instructions": [{"kind": type(one).__name__, **msgspec.to_builtins(one)} for one in instructions],
     }
     Ledger(workspace.store).append(tx, rollout.endpoint, kind, now, msgspec.to_builtins(body))
 
 
-def _state(workspace: Workspace, rollout: Rollout) -> EvidenceState:
+def _taken(looked: Looked) -> dict[str, Any]:
+    return {
+        "cursor": looked.state.cursor,
+        "blocks": [block.start for block in looked.settled],
+        "log": looked.log,
+    }
+
+
+def _looked(workspace: Workspace, rollout: Rollout) -> Looked:
     raw = workspace.store.state(f"evidence/{rollout.id}")
-    return msgspec.json.decode(raw, type=EvidenceState) if raw else begin(rollout)
+    state = msgspec.json.decode(raw, type=EvidenceState) if raw else begin(rollout)
+    return Looked(state, (workspace.store.state(f"log/{rollout.id}") or b"").decode())
 
 
 def _version(table: RoutingTable, variant: str) -> Version:

@@ -76,7 +76,7 @@ def first_table(workspace: Workspace) -> RoutingTable:
     with store.transaction() as tx:
         body = {"champion": champion, "digest": digest, "revision": 1}
         Ledger(store).append(tx, endpoint.name, "endpoint.started", 0.0, body)
-        tx.put_table(table, expect=None)
+        Ledger(store).set_table(tx, table, None, 0.0)
     return table
 
 

@@ -15,6 +15,7 @@ from rivals.flows.workspace import Workspace
 from rivals.observe.outcomes import mean_rewards
 from rivals.registry.ledger import Ledger
 from rivals.statistics.assignment import slot
+from rivals.statistics.layers import exported
 from rivals.statistics.losses import ALIASES, METRICS, score
 from rivals.values import SLOTS, Rollout, RoutingTable, Verdict
 
@@ -91,11 +92,9 @@ def history_of(workspace: Workspace) -> list[dict[str, Any]]:
     return [msgspec.to_builtins(entry) for entry in entries]
 
 
-def verify_ledger(workspace: Workspace) -> dict[str, Any]:
-    """Check the chain; returns the number of entries and its head. Raises ``LedgerError`` at the first break."""
-    ledger = Ledger(workspace.store)
-    head = ledger.verify()
-    return {"entries": len(ledger.entries()), "head": head}
+def assignment_of(workspace: Workspace) -> dict[str, Any]:
+    """The routing table as any language can follow it."""
+    return exported(workspace.table())
 
 
 def explain_request(workspace: Workspace, request_id: str) -> dict[str, Any]:
@@ -118,6 +117,7 @@ def explain_request(workspace: Workspace, request_id: str) -> dict[str, Any]:
         "label": store.label(primary.id),
         "shadows": [{"variant": one.variant, "output": list(one.output)} for one in exposures if one.shadow],
         "table": _table(table, primary.unit) if table else None,
+        "now": _arm_now(workspace.table(), primary.unit),
     }
 
 
@@ -132,3 +132,9 @@ def _table(table: RoutingTable, unit: str) -> dict[str, Any]:
         "weights": {arm.variant: arm.weight for arm in table.arms},
         "rollout": table.rollout,
     }
+
+
+def _arm_now(table: RoutingTable, unit: str) -> dict[str, Any]:
+    """Where the same unit would go under the table in force, if it were split."""
+    arm = table.arms[table.slots[slot(table.salt, unit)]]
+    return {"revision": table.revision, "variant": arm.variant, "weight": arm.weight}

@@ -18,9 +18,11 @@ import sqlalchemy as sa
 from rivals.errors import LedgerError
 from rivals.registry.schema import ENTRIES, counters, ledger
 from rivals.registry.shipping import take_numbers
-from rivals.registry.store import Store, Transaction
+from rivals.registry.store import Store, Transaction, as_kept
+from rivals.values import RoutingTable
 
 START = "0" * 64
+TABLE = "table.set"  # the kind of entry that a routing table leaves
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +61,22 @@ class Ledger:
         tx.connection.execute(sa.insert(ledger), row)
         return Entry(seq, endpoint, kind, float(time), msgspec.json.decode(text), str(row["hash"]))
 
-    def entries(self, endpoint: str | None = None, after: int = 0) -> list[Entry]:
-        """The entries of an endpoint, or all of them, oldest first; those after an entry's number."""
+    def set_table(self, tx: Transaction, table: RoutingTable, expect: int | None, time: float) -> None:
+        """Keep the next routing table, and write down its digest. Raises ``Conflict`` as ``put_table`` does."""
+        tx.put_table(table, expect=expect)
+        self.append(
+            tx, table.endpoint, TABLE, time, {"revision": table.revision, "digest": table_digest(as_kept(table))}
+        )
+
+    def entries(self, endpoint: str | None = None, after: int = 0, *, tables: bool = False) -> list[Entry]:
+        """What was decided on an endpoint, or on all, oldest first; after an entry's number.
+
+        With ``tables`` the digests of routing tables too, which tell no story of their own.
+        """
         one = ledger.c
         query = sa.select(*(one[field.name] for field in fields(Entry))).where(one.seq > after).order_by(one.seq)
+        if not tables:
+            query = query.where(one.kind != TABLE)
         if endpoint is not None:
             query = query.where(one.endpoint == endpoint)
         kept = [row._asdict() for row in self._store.rows(query)]
@@ -93,6 +107,11 @@ class Ledger:
                 "compare it with a backup of the store."
             )
         return previous
+
+
+def table_digest(body: str) -> str:
+    """SHA-256, in hex, of a routing table as the store keeps it."""
+    return hashlib.sha256(body.encode()).hexdigest()
 
 
 def entry_hash(previous: str, entry: tuple[int, str, str, float, str]) -> str:

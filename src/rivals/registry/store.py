@@ -50,7 +50,7 @@ class Transaction:
                 f"Endpoint {table.endpoint!r} is at revision {latest or 'none'}, not {expect or 'none'}: "
                 "somebody else changed its routes first; look again and repeat."
             )
-        row = {"endpoint": table.endpoint, "revision": table.revision, "body": _json(table)}
+        row = {"endpoint": table.endpoint, "revision": table.revision, "body": as_kept(table)}
         self.connection.execute(sa.insert(tables), row)
 
     def put_rollout(self, rollout: Rollout, before: Rollout | None = None) -> None:
@@ -137,6 +137,11 @@ class Store:
         tables = schema.routing_tables
         query = sa.select(tables.c.body).where(tables.c.endpoint == endpoint).order_by(tables.c.revision)
         return [_read(body, RoutingTable) for (body,) in self.rows(query)]
+
+    def table_bodies(self) -> list[tuple[str, int, str]]:
+        """Endpoint, revision and JSON of every routing table of the store, as it is kept."""
+        one = schema.routing_tables.c
+        return [tuple(row) for row in self.rows(sa.select(one.endpoint, one.revision, one.body))]
 
     def rollout(self, rollout_id: str) -> Rollout | None:
         """The rollout of that id, as it is now."""
@@ -432,6 +437,11 @@ def _exposure(row: Sequence[Any]) -> Exposure:
 
 def _trained(text: str) -> Trained:
     return msgspec.convert(json.loads(text), Trained)
+
+
+def as_kept(table: RoutingTable) -> str:
+    """A routing table as it is kept."""
+    return _json(table)
 
 
 def _json(value: Any) -> str:
