@@ -61,7 +61,7 @@ def test_a_small_variance_makes_a_narrow_interval() -> None:
 
 
 @given(st.lists(st.floats(0, 1), max_size=60), st.floats(-50, 50), st.floats(0.1, 9))
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_the_interval_follows_the_unit_and_only_shrinks(values: list[float], low: float, width: float) -> None:
     unit = np.asarray(values, float)
     one = mean_interval(unit)
@@ -127,7 +127,7 @@ def test_a_difference_is_in_its_interval_at_every_look() -> None:
 
 
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=60), st.floats(1, 20))
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_an_interval_of_a_difference_mirrors_and_scales(values: list[float], bound: float) -> None:
     one = np.asarray(values, float)
     low, high = difference_interval(one, 1.0)
