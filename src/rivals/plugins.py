@@ -16,9 +16,9 @@ T = TypeVar("T")
 
 # Which extra brings a technology; anything else is named by its own package.
 EXTRAS = {
-    "sklearn": "build", "pandas": "build", "pyarrow": "build", "lightgbm": "build", "loky": "build",
+    "sklearn": "build", "pandas": "build", "pyarrow": "build", "lightgbm": "build",
     "mlflow": "build", "skl2onnx": "build", "skops": "build", "scipy": "build", "onnx": "build", "onnxmltools": "build",
-    "threadpoolctl": "build", "alembic": "build",
+    "threadpoolctl": "build", "alembic": "build", "optuna": "build", "hyperopt": "tune", "ray": "ray",
 }  # fmt: skip
 
 
