@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
-from threadpoolctl import threadpool_limits
 
 from rivals.build.evaluate import measure
-from rivals.build.pipeline import arrays, kept
+from rivals.build.folds import Split
+from rivals.build.pipeline import arrays
+from rivals.build.rows import Rows
 from rivals.build.train import answers, fit
 from rivals.errors import BuildError
 from rivals.plugins import make
@@ -27,10 +27,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A family with its options, on rows and features that ``pipeline.keep`` and ``pipeline.share`` laid down."""
+    """A family with its options, on rows and on features that ``pipeline.share`` laid down."""
 
     family: Use
-    rows: Path
+    rows: Rows
+    split: Split
     features: Path
     metric: str
     seed: int = 0
@@ -53,17 +54,14 @@ class Part:
 
 def attempt(wanted: Attempt) -> Iterator[Part]:
     """Fit and answer fold after fold. Raises ``BuildError`` or ``SpecError`` with a sentence."""
-    rows, split = kept(wanted.rows)
-    signature = rows.signature
+    rows, split, signature = wanted.rows, wanted.split, wanted.rows.signature
     metric = measure(wanted.metric, signature.task, signature.labels)
     unfitted = make(Family, wanted.family).estimator(signature.task, wanted.seed)
     said: list[Floats] = []
     for k, (train, _) in enumerate(split.folds):
         started = time.perf_counter()
-        with threadpool_limits(1), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a point on the edge of a space may well not converge: its loss says so
-            block, others = arrays(wanted.features, str(k))
-            said.append(answers(fit(clone(unfitted), block, rows, train), others, signature))
+        block, others = arrays(wanted.features, str(k))
+        said.append(answers(fit(clone(unfitted), block, rows, train), others, signature))
         places = np.concatenate([valid for _, valid in split.folds[: k + 1]])
         outputs = np.concatenate(said)
         target, weight = rows.target[places], None if rows.weight is None else rows.weight[places]

@@ -11,18 +11,23 @@ import math
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from random import Random
+from statistics import median
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
-from rivals.build.pipeline import StepsJob, share
+from rivals.build.folds import Split
+from rivals.build.pipeline import StepsJob, kept, share
+from rivals.build.rows import Rows
 from rivals.build.trial import Attempt, attempt
 from rivals.errors import RivalsError, SpecError
 from rivals.plugins import make, nearest
@@ -35,8 +40,8 @@ from rivals.tune.search import Search, Tried
 from rivals.tune.space import Space, named, parse
 from rivals.values import Use
 
-TASK = 0.25  # seconds that a task is worth its start
-MOST = 32  # points of a task
+TASK = 1.0  # seconds of a task: its start costs some tenths of one
+MOST = 128  # points of a task
 BEST = "best.npz"
 
 
@@ -151,8 +156,9 @@ def tune(
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             batch = running.pop(future)
             search = by_name[batch.variant]
+            known = search.best
             _hear(search, batch, future)
-            if best := search.best:
+            if (best := search.best) and best != known:
                 tell(batch.variant, f"{len(search.tried)} trials, best {best.loss:.5f}")
     return {name: search.best for name, search in by_name.items() if search.best}
 
@@ -160,7 +166,10 @@ def tune(
 def try_points(batch: Batch) -> list[Tried]:
     """Try points one after the other, and write each down. A task for a ``Backend``."""
     batch.into.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return [_try(batch, number, params) for number, params in batch.points]
+    rows, split = kept(batch.rows)
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a point on the edge of a space may well not converge: its loss says so
+        return [_try(batch, rows, split, number, params) for number, params in batch.points]
 
 
 def before(folder: Path) -> list[Tried]:
@@ -185,11 +194,12 @@ def _next(
     """The next task: points of the study that the market chooses; None: nobody has one."""
     while (name := market.choose([one.study for one in found.values()])) is not None:
         search, variant = found[name], spec.variant(name)
-        each = search.study.each
+        each = median(seconds for _, seconds in search.study.trials) if search.tried else 0.0
         room = MOST if spec.tuning.trials is None else spec.tuning.trials - sum(
             len(one.tried) + len(one.running) for one in found.values()
         )  # fmt: skip
-        count = max(1, min(MOST, room, int(TASK / each) if each else 1))
+        # Never many more than are known: a tuner that is asked for all at once learns nothing.
+        count = max(1, min(MOST, room, len(search.tried) // 2, int(TASK / max(each, 1e-3))))
         points = [point for _ in range(count) if (point := search.ask()) is not None]
         if points:
             return Batch(
@@ -239,13 +249,13 @@ def _taken(made: Options, key: str, value: Any) -> None:
 # -- a task -----------------------------------------------------------------------------------------
 
 
-def _try(batch: Batch, number: int, params: Mapping[str, Any]) -> Tried:
+def _try(batch: Batch, rows: Rows, split: Split, number: int, params: Mapping[str, Any]) -> Tried:
     started, folds = time.perf_counter(), 0
     best = _best(batch.into) if batch.race and params else None
     try:
         made = options(batch.plain, params)
         features = batch.features if made.steps == batch.plain.steps else _features(batch, made.steps)
-        for part in attempt(Attempt(made.family, batch.rows, features, batch.metric, batch.seed)):
+        for part in attempt(Attempt(made.family, rows, split, features, batch.metric, batch.seed)):
             folds = part.fold + 1
             if best is not None and part.rows is not None and not part.last and hopeless(part.rows, best):
                 loss, stopped = expected(part.rows, best), True

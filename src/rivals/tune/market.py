@@ -60,7 +60,7 @@ class Market:
     worth: float = 0.0
 
     def choose(self, studies: Sequence[Study]) -> str | None:
-        """Whose trial is next; None: the budget is spent, or nobody can still win. The same studies, the same answer."""
+        """Whose trial is next, the same for the same studies; None: the budget is spent, or nobody can still win."""
         open_ = [one for one in studies if not one.exhausted]
         if not open_ or self._out(studies):
             return None

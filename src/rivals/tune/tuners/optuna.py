@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import warnings
+from importlib.util import find_spec
 from typing import Any
 
 import optuna
@@ -14,11 +15,11 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import Trial, TrialState, create_trial
 
-from rivals.errors import SpecError
-from rivals.plugins import nearest
+from rivals.errors import MissingExtra, SpecError
+from rivals.plugins import extra_for, nearest
 from rivals.tune.space import Choice, Domain, Params, Space, named
 
-SAMPLERS = ("tpe", "gp", "cmaes", "random")
+SAMPLERS = {"tpe": "", "gp": "torch", "cmaes": "cmaes", "random": ""}  # and what they need
 
 
 class Optuna:
@@ -34,6 +35,8 @@ class Optuna:
     ) -> None:
         if sampler not in SAMPLERS:
             raise SpecError(f"tuner optuna: no sampler is called {sampler!r}.{nearest(sampler, list(SAMPLERS))}")
+        if (needed := SAMPLERS[sampler]) and find_spec(needed) is None:
+            raise MissingExtra(f"tuner optuna: sampler {sampler} needs the package {needed!r}: {extra_for(needed)}.")
         logging.getLogger("optuna").setLevel(logging.WARNING)
         self._space, self._domains = space, {name: _distribution(one) for name, one in space.domains.items()}
         self._study = optuna.create_study(
