@@ -114,13 +114,22 @@ def compare(
     metric: Annotated[
         str | None, typer.Option("--metric", help="The deciding metric; the first one if not said.")
     ] = None,
+    column: Annotated[str | None, typer.Option("--slice", help="Also on every value of this column.")] = None,
+    threshold: Annotated[
+        str | None, typer.Option("--threshold", help="Binary: 1 is said from here up; best: each variant's own.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Also write a report, in one file.")] = None,
 ) -> None:
     """Rank the variants from the prediction bank: score, interval, tie group, verdict, cost."""
-    from rivals.app.show import leaderboard_table
-    from rivals.flows.compare import compare_project
+    from rivals.app.answers import answered_text, document
+    from rivals.flows.asked import answer
 
-    board = compare_project(call.workspace, metric)
-    call.show(board, leaderboard_table(board))
+    found = answer(call.workspace, metric, column, threshold)
+    if html is not None:
+        from rivals.flows.report import write_report
+
+        call.say(f"The report is in {write_report(call.workspace, html, metric, column, threshold)}.")
+    call.show(document(found), answered_text(found))
 
 
 @verb(app)

@@ -26,6 +26,7 @@ from rivals.statistics.offline import (
     influences,
     interval,
 )
+from rivals.statistics.winner import Honest, honest
 
 DRAWS = 4_000
 
@@ -87,6 +88,7 @@ class Leaderboard:
     alpha: float
     scored: int  # rows
     blocks: int  # that were drawn
+    honest: Honest | None = None  # what the best one is worth, without the luck of being the best
 
     def row(self, variant: str) -> Row:
         """The line of that variant; ``KeyError`` if it was not compared."""
@@ -119,6 +121,7 @@ def compare(
         )
     counts = drawn(influence.shape[1], DRAWS, np.random.default_rng(seed))
     sign = 1.0 if metric.lower_is_better else -1.0
+    won = honest(tuple(entry.variant for entry in entries), sign * scores, sign * influence, counts, alpha)
     tied = confidence_set(sign * scores, sign * influence, counts, alpha)
     against: dict[str, Difference | None] = {}
     names = [entry.variant for entry in entries]
@@ -136,6 +139,7 @@ def compare(
     return Leaderboard(
         metric.name, metric.lower_is_better, tuple(rows), recommended, reason,
         champion if against else "", alpha, len(truth.target), int(influence.shape[1]),
+        honest=won if sign > 0 else won.turned(),
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from rivals.flows.workspace import open_workspace
 
 if TYPE_CHECKING:
     from rivals.decide.compare import Leaderboard
+    from rivals.flows.asked import Asked
     from rivals.flows.fences import Preflight
     from rivals.flows.gate import GateReport
     from rivals.flows.rollout import Started
@@ -43,6 +44,12 @@ class Project:
         from rivals.flows.compare import compare_project
 
         return compare_project(self.workspace, metric)
+
+    def bank(self) -> Asked:
+        """The predictions of every built variant, to ask any metric, slice, threshold, test or ensemble of."""
+        from rivals.flows.asked import ask
+
+        return ask(self.workspace)
 
     def gate(self, variant: str | None = None) -> GateReport:
         """Ask whether a variant may go live."""

@@ -341,7 +341,7 @@ class _Build:
 
 def _planned(workspace: Workspace, only: Sequence[str]) -> tuple[Plan, _Data]:
     spec = workspace.spec
-    frame = plugins.make(Source, _anchored(workspace, spec.data.source)).read()
+    frame = plugins.make(Source, anchored(workspace, spec.data.source)).read()
     models = {one.name: _model(workspace, one.model) for one in spec.variants if one.model is not None}
     data = _Data(frame, fingerprints(frame), models)
     known = set(workspace.store.known_wishes())
@@ -356,7 +356,7 @@ def _planned(workspace: Workspace, only: Sequence[str]) -> tuple[Plan, _Data]:
     )
 
 
-def _anchored(workspace: Workspace, source: Use) -> Use:
+def anchored(workspace: Workspace, source: Use) -> Use:
     """Paths in a project file start at the project file, wherever it is read from."""
     path = source.options.get("path")
     if not isinstance(path, str) or "://" in path:
