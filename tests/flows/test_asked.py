@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,9 @@ import pytest
 
 from rivals.build import bank
 from rivals.build.bank import Bank
-from rivals.errors import DataError, SpecError
-from rivals.flows.asked import Asked, answer, ask
+from rivals.errors import DataError, RivalsError, SpecError
+from rivals.flows.asked import Asked, ask
+from rivals.flows.report import render, write_report
 from rivals.flows.workspace import Workspace, open_workspace
 from rivals.statistics.losses import metric
 from rivals.values import Scores, Trained, Version
@@ -148,8 +150,33 @@ def test_the_front_holds_whom_nobody_beats_in_everything(asked: Asked) -> None:
 
 def test_a_regression_is_asked_the_same_way(banked: Make) -> None:
     workspace = banked("regression")
-    assert answer(workspace, "mae", "where").board.rows[0].variant == "sharp"
+    assert ask(workspace).answer("mae", "where").board.rows[0].variant == "sharp"
     with pytest.raises(SpecError, match="binary"):
         ask(workspace).calibration("sharp")
     with pytest.raises(SpecError, match="binary"):
-        answer(workspace, "r2", threshold="best")
+        ask(workspace).answer("r2", threshold="best")
+
+
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_the_report_is_one_file_that_asks_for_nothing_else(banked: Make, tmp_path: Path, task: str) -> None:
+    asked = ask(banked(task))
+    file = write_report(asked, asked.answer(column="where"), tmp_path / "new" / "report.html", "where")
+    whole = file.read_text()
+    ET.fromstring(whole.split("</head>")[1].replace("</html>", "").replace(" class=take", ""))
+    shown = ["Leaderboard", "Slices by where", "Disagreement", "differ most", "Take "]
+    shown += ["Calibration", "ROC", "Precision and recall", "DeLong"] if task == "binary" else ["Residuals"]
+    assert [one for one in shown if one not in whole] == []
+    assert [one for one in ("<script", "http:", "https:", "url(", "src=", "<link") if one in whole] == []
+    assert "nan" not in whole
+
+
+def test_names_from_outside_cannot_write_html(asked: Asked) -> None:
+    hostile = replace(asked, entries=(replace(asked.entries[0], variant="<b>&"), *asked.entries[1:]))
+    whole = render(hostile, hostile.answer())
+    assert "<b>" not in whole
+    assert "&lt;b&gt;&amp;" in whole
+
+
+def test_a_report_that_cannot_be_written_is_said_so(asked: Asked, tmp_path: Path) -> None:
+    with pytest.raises(RivalsError, match="cannot be written"):
+        write_report(asked, asked.answer(), tmp_path)

@@ -122,13 +122,14 @@ def compare(
 ) -> None:
     """Rank the variants from the prediction bank: score, interval, tie group, verdict, cost."""
     from rivals.app.answers import answered_text, document
-    from rivals.flows.asked import answer
+    from rivals.flows.asked import ask
 
-    found = answer(call.workspace, metric, column, threshold)
+    asked = ask(call.workspace)
+    found = asked.answer(metric, column, threshold)
     if html is not None:
         from rivals.flows.report import write_report
 
-        call.say(f"The report is in {write_report(call.workspace, html, metric, column, threshold)}.")
+        call.say(f"The report is in {write_report(asked, found, html, column or '')}.")
     call.show(document(found), answered_text(found))
 
 

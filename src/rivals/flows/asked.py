@@ -85,6 +85,13 @@ class Asked:
             against = self.board(metric, threshold).board.rows[0].variant
         return slices(entries, self.truth, judged, self.column(column), reference=against)
 
+    def answer(
+        self, metric: str | None = None, column: str | None = None, threshold: str | float | None = None
+    ) -> Answered:
+        """The leaderboard and, where a column is named, its slices."""
+        found = self.board(metric, threshold)
+        return replace(found, slices=self.sliced(column, metric, threshold)) if column else found
+
     def column(self, name: str) -> NDArray[Any]:
         """A column of the source, for the rows of the bank. Raises ``DataError`` where the source has changed."""
         data = self.workspace.spec.data
@@ -203,15 +210,6 @@ def ask(workspace: Workspace) -> Asked:
         for one, said in zip(built, banks, strict=True)
     )
     return Asked(workspace, entries, banks[0])
-
-
-def answer(
-    workspace: Workspace, metric: str | None = None, column: str | None = None, threshold: str | None = None
-) -> Answered:
-    """The leaderboard with everything that `rivals compare` asks for."""
-    asked = ask(workspace)
-    found = asked.board(metric, threshold)
-    return replace(found, slices=asked.sliced(column, metric, threshold)) if column else found
 
 
 def _best(metric: Metric, bank: Bank, outputs: Floats, kept: NDArray[np.bool_]) -> float:
