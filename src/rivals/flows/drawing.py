@@ -115,12 +115,11 @@ def plots(*figures: str) -> str:
 
 def _axes(across: str, up: str, x: tuple[float, float], y: tuple[float, float]) -> list[str]:
     floor, right = HEIGHT - BOTTOM, WIDTH - 10
-    style = 'font-size="11" fill="#555"'
+    style, name = 'font-size="11" fill="#555"', escape(up)
     parts = [
         f'<path d="M{LEFT} {TOP}V{floor}H{right}" fill="none" stroke="#999"/>',
         f'<text x="{(LEFT + right) / 2}" y="{HEIGHT - 8}" text-anchor="middle" {style}>{escape(across)}</text>',
-        f'<text transform="translate(12 {(TOP + floor) / 2}) rotate(-90)" text-anchor="middle" {style}>'
-        f"{escape(up)}</text>",
+        f'<text transform="translate(12 {(TOP + floor) / 2}) rotate(-90)" text-anchor="middle" {style}>{name}</text>',
     ]
     for k in range(5):
         at = LEFT + (right - LEFT) * k / 4
