@@ -119,11 +119,20 @@ def compare(
         str | None, typer.Option("--threshold", help="Binary: 1 is said from here up; best: each variant's own.")
     ] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Also write a report, in one file.")] = None,
+    leaks: Annotated[
+        bool, typer.Option("--leaks", help="First fit null models, in which nothing can be learned. Exit 1: one did.")
+    ] = False,
 ) -> None:
     """Rank the variants from the prediction bank: score, interval, tie group, verdict, cost."""
     from rivals.app.answers import answered_text, document
     from rivals.flows.asked import ask
 
+    if leaks:
+        from rivals.flows.watch import watch_project
+
+        leaking = [f"{name}: {leak.reason}" for name, some in watch_project(call.workspace).items() for leak in some]
+        if leaking:
+            raise Refused("\n".join(leaking))
     asked = ask(call.workspace)
     found = asked.answer(metric, column, threshold)
     if html is not None:

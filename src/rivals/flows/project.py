@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rivals.flows.workspace import open_workspace
 
 if TYPE_CHECKING:
+    from rivals.build.watchdog import Leak
     from rivals.decide.compare import Leaderboard
     from rivals.flows.asked import Asked
     from rivals.flows.fences import Preflight
@@ -50,6 +51,12 @@ class Project:
         from rivals.flows.asked import ask
 
         return ask(self.workspace)
+
+    def leaks(self) -> dict[str, tuple[Leak, ...]]:
+        """Fit null models, in which nothing can be learned: what they know has leaked."""
+        from rivals.flows.watch import watch_project
+
+        return watch_project(self.workspace)
 
     def gate(self, variant: str | None = None) -> GateReport:
         """Ask whether a variant may go live."""
