@@ -30,6 +30,7 @@ prove: .venv/dev  ## every figure the documentation claims
 bench: .venv/dev
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/serving.py
+	$(BIN)/python benchmarks/bank.py
 
 up: .venv/demo  ## serve the demo until stopped
 	$(BIN)/python examples/flights/demo.py --up

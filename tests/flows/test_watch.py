@@ -42,6 +42,8 @@ def test_a_column_that_tells_all_is_named(tmp_path: Path) -> None:
 
 def test_a_project_that_trains_nothing_has_nothing_to_check(tmp_path: Path) -> None:
     made = project(tmp_path)
-    (tmp_path / "rivals.yaml").write_text(PROJECT.split("variants:", maxsplit=1)[0] + "variants: [{name: old, model: m}]\n")
+    (tmp_path / "rivals.yaml").write_text(
+        PROJECT.split("variants:", maxsplit=1)[0] + "variants: [{name: old, model: m}]\n"
+    )
     with pytest.raises(DataError, match="no evaluation to check"):
         Project(made.workspace.file).leaks()

@@ -26,7 +26,8 @@ def _score(folder: Path, metric: str) -> float:
     try:
         file = pq.ParquetFile(folder / FILE)
         about = msgspec.json.decode(file.schema_arrow.metadata[b"rivals"])
-        outputs = [name for name in file.schema_arrow.names if name == "value" or (name[0] == "p" and name[1:].isdigit())]
+        names = file.schema_arrow.names
+        outputs = [name for name in names if name == "value" or (name[0] == "p" and name[1:].isdigit())]
         table = file.read(["target", "weight", *outputs], use_threads=False)
     except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
         raise DataError(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rivals.flows.gate import GateReport
     from rivals.flows.rollout import Started
     from rivals.flows.train import BuildReport
-    from rivals.values import Rollout
+    from rivals.values import Rollout, Trained
 
 STEERING = ("pause", "resume", "promote", "rollback")
 
@@ -51,6 +51,10 @@ class Project:
         from rivals.flows.asked import ask
 
         return ask(self.workspace)
+
+    def runs(self) -> list[Trained]:
+        """Every variant that was ever built, the newest first."""
+        return self.workspace.store.runs()
 
     def leaks(self) -> dict[str, tuple[Leak, ...]]:
         """Fit null models, in which nothing can be learned: what they know has leaked."""

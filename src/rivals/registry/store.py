@@ -375,6 +375,11 @@ class Store:
         """Every variant as it was last built, by name."""
         return sorted(self._newest_by(schema.trained.c.variant), key=lambda one: one.variant)
 
+    def runs(self) -> list[Trained]:
+        """Everything that was ever built, the newest first."""
+        query = sa.select(schema.trained.c.body).order_by(schema.trained.c.number.desc())
+        return _all_trained([body for (body,) in self.rows(query)])
+
     def known_wishes(self) -> dict[str, Trained]:
         """Everything that was ever built, by the digest of its wish."""
         return {one.wish: one for one in self._newest_by(schema.trained.c.wish)}
@@ -407,7 +412,7 @@ class Store:
     def _newest_by(self, column: sa.Column[Any]) -> list[Trained]:
         newest = sa.select(sa.func.max(schema.trained.c.number)).group_by(column)
         query = sa.select(schema.trained.c.body).where(schema.trained.c.number.in_(newest))
-        return [_trained(body) for (body,) in self.rows(query)]
+        return _all_trained([body for (body,) in self.rows(query)])
 
     def _tallies(self, endpoint: str) -> Sequence[Any]:
         one = schema.tallies.c
@@ -437,6 +442,14 @@ def _exposure(row: Sequence[Any]) -> Exposure:
 
 def _trained(text: str) -> Trained:
     return msgspec.convert(json.loads(text), Trained)
+
+
+def _all_trained(texts: Sequence[str]) -> list[Trained]:
+    """Many at once, which is ten times as fast; only the standard library reads scores that are no numbers."""
+    try:
+        return msgspec.json.decode(f"[{','.join(texts)}]", type=list[Trained])
+    except msgspec.DecodeError:
+        return [_trained(text) for text in texts]
 
 
 def as_kept(table: RoutingTable) -> str:

@@ -127,7 +127,8 @@ def r2(target: Target, outputs: Floats, weight: Weight) -> float:
 
 def _auc(positive: NDArray[np.bool_], ranked: Floats, weight: Weight) -> float:
     each = np.ones(len(ranked)) if weight is None else weight
-    order = np.argsort(-ranked, kind="stable")
+    # Counts add up exactly in any order of ties; weights need always the same one.
+    order = np.argsort(-ranked, kind=None if weight is None else "stable")
     ranked, positive, each = ranked[order], positive[order], each[order]
     ends = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)  # ties are one step of the curve
     hits = np.append(0.0, np.cumsum(each * positive)[ends])
