@@ -9,7 +9,7 @@ import msgspec
 from rivals.bundles import read_manifest
 from rivals.errors import RivalsError, RolloutError
 from rivals.flows import fences
-from rivals.flows.rollout import clock_of
+from rivals.flows.begin import clock_of
 from rivals.flows.webhooks import webhooks_of
 from rivals.flows.workspace import Workspace
 from rivals.observe.outcomes import mean_rewards
