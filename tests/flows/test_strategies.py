@@ -9,10 +9,12 @@ import pytest
 
 from rivals.errors import RolloutError
 from rivals.flows.begin import start_rollout
+from rivals.flows.disagreement import report_of
 from rivals.flows.operators import freeze, quarantine, roll_back_to
 from rivals.flows.rollout import steer, tick
+from rivals.flows.status import history_of
 from rivals.flows.verify import verify_ledger
-from rivals.values import Phase, Rollout, RoutingTable
+from rivals.values import Exposure, Feedback, Outcome, Phase, Rollout, RoutingTable
 from tests.flows.conftest import Site
 
 Sites = Callable[..., Site]
@@ -219,6 +221,24 @@ def _split(one: Site, share: float, *, many: int, failed: int) -> None:
 
 
 def _entries(one: Site) -> list[dict[str, dict[str, list[dict[str, dict[str, float]]]]]]:
-    from rivals.flows.status import history_of
 
     return history_of(one.workspace)
+
+
+def test_a_trial_reports_where_the_two_differ(site: Sites) -> None:
+    one = site()
+    with pytest.raises(RolloutError, match="No rollout was ever started"):
+        report_of(one.workspace)
+    start(one, "new", strategy="shadow")
+    with pytest.raises(RolloutError, match="answered by both"):
+        report_of(one.workspace)
+    ids = [f"toy-both-{i}/0" for i in range(3)]
+    for variant, output in (("old", (0.6, 0.4)), ("new", (0.4, 0.6))):
+        shadow = variant == "new"
+        opens = [
+            Exposure(name, variant, shadow, "toy", 2, one.now, name, {} if shadow else {"old": 1.0}) for name in ids
+        ]
+        closes = [(name, variant, Outcome.OK, 100, output) for name in ids]
+        one.workspace.store.ship(f"both-{variant}", 1, opens, closes, [Feedback(ids[0], 1, time=one.now)])
+    whole = report_of(one.workspace).parts[0]
+    assert (whole.rows, whole.differ, whole.labelled, whole.challenger_right) == (3, 3, 1, 1)

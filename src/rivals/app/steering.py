@@ -112,6 +112,20 @@ def preflight(call: Call, by: By = "") -> None:
 
 
 @verb(rollout_app)
+def report(
+    call: Call,
+    variant: Annotated[str, typer.Argument(help="The challenger; that of the newest rollout if not said.")] = "",
+    tolerance: Annotated[float, typer.Option(help="Values no farther apart agree (regression).")] = 0.0,
+) -> None:
+    """Say where champion and challenger answer the same rows differently, by slice, and who is right."""
+    from rivals.app.show import disagreement_text
+    from rivals.flows.disagreement import report_of
+
+    found = report_of(call.workspace, variant, tolerance=tolerance)
+    call.show(found, disagreement_text(found))
+
+
+@verb(rollout_app)
 def watch(call: Call, seconds: Annotated[float, typer.Option(help="Give up after so long; exit 4.")] = 3600.0) -> None:
     """Wait for the rollout's end. Exit 0 promoted, 1 rolled back, 4 held or still running."""
     from rivals.flows.rollout import watch as wait

@@ -55,7 +55,8 @@ Share = Annotated[float, BeforeValidator(as_share), Field(ge=0, le=1, allow_inf_
 Plugin = Annotated[Use, BeforeValidator(as_plugin)]
 Event = Literal[
     "rollout.started", "rollout.grown", "rollout.promoted", "rollout.rolled_back", "rollout.held", "rollout.aborted",
-    "rollout.paused", "rollout.resumed", "rollout.notice", "rollout.judged", "fences", "preflight",
+    "rollout.paused", "rollout.resumed", "rollout.watched", "rollout.concluded", "rollout.notice", "rollout.judged",
+    "fences", "preflight",
 ]  # fmt: skip
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
