@@ -87,6 +87,7 @@ class Leaderboard:
     alpha: float
     scored: int  # rows
     blocks: int  # that were drawn
+    apart: tuple[str, ...] = ()  # who is not ranked here, for it was scored on other rows
 
     def row(self, variant: str) -> Row:
         """The line of that variant; ``KeyError`` if it was not compared."""

@@ -20,11 +20,11 @@ from rivals import plugins
 from rivals.build import bank, receipt
 from rivals.build.bundle import DRAFT, Bundle, write, write_ensemble
 from rivals.build.evaluate import measure, scores
-from rivals.build.folds import split
 from rivals.build.pipeline import StepsJob, keep, kept, share
 from rivals.build.plan import Plan, causes, plan
 from rivals.build.receipt import Made
 from rivals.build.rows import digest, fingerprints, narrowed, prepare
+from rivals.build.sets import divide, further
 from rivals.build.train import READY, Fitted, Job, pipeline, train
 from rivals.ensemble.family import Ensemble
 from rivals.errors import RivalsError
@@ -33,7 +33,7 @@ from rivals.protocols import Backend, Combiner, Source
 from rivals.registry.blobs import Blobs
 from rivals.registry.lineage import Lineage, lineage
 from rivals.serve.runtimes import predictor
-from rivals.spec.project import VariantSpec
+from rivals.spec.project import MAIN, VariantSpec
 from rivals.values import Trained, Use, Version
 
 SCRATCH = "build-"  # folders of builds under way
@@ -158,11 +158,24 @@ def combine(order: Order) -> Fitted:
 
 @dataclass(frozen=True, slots=True)
 class _Data:
-    """The source as it was read: its frame only if somebody is to be fitted on it."""
+    """The source as it was read, and the further sets that variants name."""
 
     frame: Any
     columns: Mapping[str, str]  # their digests
     models: Mapping[str, str]
+    sets: Mapping[str, _Set]
+
+    def digest_of(self, name: str) -> str:
+        """Name the rows of a set."""
+        return digest(self.sets[name].columns if name in self.sets else self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class _Set:
+    """A further data set as it was read."""
+
+    frame: Any
+    columns: Mapping[str, str]  # their digests
 
 
 @dataclass
@@ -182,22 +195,25 @@ class _Build:
         """Compute what variants share, once: the rows, their division, and each feature set per fold."""
         spec = self.workspace.spec
         rows = prepare(self.data.frame, spec.data)
-        wanted = spec.data.split
-        division = split(
-            len(rows), by=wanted.by, folds=wanted.folds, test=wanted.test, gap=wanted.gap, seed=spec.seed,
-            time=rows.time, group=rows.group,
-        )  # fmt: skip
-        self.rows = keep(rows, division, self.work / "rows")
-        self.count = len(rows)
+        division = divide(rows, spec)
+        self.rows = {MAIN: keep(rows, division, self.work / "rows")}
+        self.count = {MAIN: len(rows)}
+        signatures = {MAIN: rows.signature}
+        for name, one in self.data.sets.items():
+            others = prepare(one.frame, spec.data)
+            alike, note = further(name, rows, division, others, spec)
+            self.notes.extend(note)
+            self.rows[name] = keep(others, alike, self.work / f"rows-{name}")
+            self.count[name], signatures[name] = len(others), others.signature
         self.lineage: Lineage = lineage(self.workspace.folder, spec.seed)
-        self.features: dict[tuple[str, tuple[str, ...] | None], Future[Path]] = {}
+        self.features: dict[tuple[str, str, tuple[str, ...] | None], Future[Path]] = {}
         for name in (name for wave in self.plan.waves for name in wave):
             variant = spec.variant(name)
-            key = (variant.features or "", variant.columns)
+            key = (variant.data, variant.features or "", variant.columns)
             if variant.kind == "train" and key not in self.features:
-                narrowed(rows.signature, variant.columns)
+                narrowed(signatures[variant.data], variant.columns)
                 into = self.work / f"features-{len(self.features)}"
-                job = StepsJob(key[0], spec.features.get(key[0], ()), variant.columns, self.rows, into)
+                job = StepsJob(key[1], spec.features.get(key[1], ()), variant.columns, self.rows[key[0]], into)
                 self.features[key] = self.backend.submit(share, job)
 
     def wave(self, names: Sequence[str]) -> None:
@@ -234,15 +250,16 @@ class _Build:
         if variant.kind == "ready":
             family = Use(READY, {"path": self.data.models[name]})
         elif variant.kind == "train":
-            features = self.features[variant.features or "", variant.columns].result()
+            features = self.features[variant.data, variant.features or "", variant.columns].result()
         combiner = Use(str(variant.with_.get("combiner", "mean"))) if members else None
         bank_folder = state / "bank" / self.plan.wishes[name]
-        job = Job(name, family, self.rows, bank_folder, self.workspace.spec.measures, self.workspace.spec.seed)
+        rows = self.rows[self.workspace.spec.set_of(name)]
+        job = Job(name, family, rows, bank_folder, self.workspace.spec.measures, self.workspace.spec.seed)
         job = replace(job, columns=variant.columns, features=features)
         facts = {
             "variant": name,
             "wish": self.plan.wishes[name],
-            "data": digest(self.data.columns),
+            "data": self.data.digest_of(self.workspace.spec.set_of(name)),
             "commit": self.lineage.commit,
         }
         return Order(job, self.workspace.blobs.folder, facts, members, banks, combiner)
@@ -278,15 +295,15 @@ class _Build:
 
         variant = self.workspace.spec.variant(trained.variant)
         params = msgspec.to_builtins(variant.model_dump(mode="python", by_alias=True, exclude_none=True))
+        named = self.workspace.spec.set_of(trained.variant)
+        source = self.workspace.spec.data.sets.get(named, self.workspace.spec.data.source)
         return self.workspace.tracker.register(
             trained,
             bundle.folder,
             params={key: value for key, value in params.items() if value not in ("", (), {})},
             metrics=dict(trained.scores.metrics),
             lineage=self.lineage,
-            data=Data(
-                self.workspace.spec.project, digest(self.data.columns), self.count, self.workspace.spec.data.source.name
-            ),
+            data=Data(self.workspace.spec.project, self.data.digest_of(named), self.count[named], source.name),
         )
 
     def _fail(self, name: str, error: RivalsError) -> None:
@@ -298,17 +315,25 @@ def _planned(workspace: Workspace, only: Sequence[str]) -> tuple[Plan, _Data]:
     spec = workspace.spec
     frame = plugins.make(Source, _anchored(workspace, spec.data.source)).read()
     models = {one.name: _model(workspace, one.model) for one in spec.variants if one.model is not None}
-    data = _Data(frame, fingerprints(frame), models)
+    named = {one.data for one in spec.variants if one.kind != "ensemble"} & spec.data.sets.keys()
+    sets = {name: _set(workspace, spec.data.sets[name]) for name in sorted(named)}
+    data = _Data(frame, fingerprints(frame), models, sets)
+    columns = {name: one.columns for name, one in sets.items()}
     known = set(workspace.store.known_wishes())
     newest = {one.variant: one.wish for one in workspace.store.trained_all()}
-    found = plan(spec, data.columns, known, only, models)
+    found = plan(spec, data.columns, known, only, models, columns)
     # Built once under this wish, but another wish of that name was built since: it is the newest that counts.
     stale = [name for name in found.kept if newest.get(name) != found.wishes[name]]
     return (
-        (plan(spec, data.columns, known - {found.wishes[name] for name in stale}, only, models), data)
+        (plan(spec, data.columns, known - {found.wishes[name] for name in stale}, only, models, columns), data)
         if stale
         else (found, data)
     )
+
+
+def _set(workspace: Workspace, source: Use) -> _Set:
+    frame = plugins.make(Source, _anchored(workspace, source)).read()
+    return _Set(frame, fingerprints(frame))
 
 
 def _anchored(workspace: Workspace, source: Use) -> Use:
