@@ -41,7 +41,7 @@ def test_what_is_there_is_not_written_over(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="is there already; name another folder"):
         init_project(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["rivals.yaml"]
-    with pytest.raises(SpecError, match="No template is called 'binry'. Did you mean 'binary'"):
+    with pytest.raises(SpecError, match=r"No template is called 'binry'. Did you mean 'binary'"):
         init_project(tmp_path / "x", "binry")
 
 
