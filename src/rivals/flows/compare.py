@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -74,6 +75,19 @@ def _same(one: Bank, other: Bank) -> bool:
 def banked(workspace: Workspace, trained: Trained) -> Bank:
     """What a variant said of the rows it is compared on."""
     return bank.read(workspace.state / "bank" / trained.wish).judged
+
+
+def prediction_hashes(workspace: Workspace) -> dict[str, str]:
+    """SHA-256 of what each built variant said of which rows: equal hashes, equal predictions to the last bit."""
+    known = {one.variant: one for one in workspace.store.trained_all()}
+    found = {}
+    for variant in workspace.spec.variants:
+        if one := known.get(variant.name):
+            said = bank.read(workspace.state / "bank" / one.wish)
+            whole = hashlib.sha256("\0".join(said.ids.tolist()).encode())
+            whole.update(np.ascontiguousarray(said.outputs, "<f8").tobytes())
+            found[variant.name] = whole.hexdigest()
+    return found
 
 
 def champion_of(workspace: Workspace) -> str:

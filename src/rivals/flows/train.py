@@ -26,6 +26,7 @@ from rivals.build.receipt import Made
 from rivals.build.rows import digest, fingerprints, narrowed, prepare
 from rivals.build.sets import divide, further
 from rivals.build.train import READY, Fitted, Job, pipeline, train
+from rivals.build.whole import is_whole
 from rivals.ensemble.family import Ensemble
 from rivals.errors import RivalsError
 from rivals.flows.workspace import Workspace
@@ -210,7 +211,7 @@ class _Build:
         for name in (name for wave in self.plan.waves for name in wave):
             variant = spec.variant(name)
             key = (variant.data, variant.features or "", variant.columns)
-            if variant.kind == "train" and key not in self.features:
+            if variant.kind == "train" and not is_whole(variant.family or "") and key not in self.features:
                 narrowed(signatures[variant.data], variant.columns)
                 into = self.work / f"features-{len(self.features)}"
                 job = StepsJob(key[1], spec.features.get(key[1], ()), variant.columns, self.rows[key[0]], into)
@@ -249,7 +250,7 @@ class _Build:
             banks[member] = state / "bank" / self.plan.wishes[member]
         if variant.kind == "ready":
             family = Use(READY, {"path": self.data.models[name]})
-        elif variant.kind == "train":
+        elif variant.kind == "train" and not is_whole(variant.family or ""):
             features = self.features[variant.data, variant.features or "", variant.columns].result()
         combiner = Use(str(variant.with_.get("combiner", "mean"))) if members else None
         bank_folder = state / "bank" / self.plan.wishes[name]
