@@ -100,7 +100,7 @@ def leaderboard_table(board: Leaderboard) -> str:
         ]
         for row in board.rows
     ]
-    return columns(head, rows)
+    return "\n".join([columns(head, rows), *board.apart])
 
 
 def status_text(status: Mapping[str, Any]) -> str:
