@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rivals import plugins, testing
-from rivals.protocols import Backend, Combiner, Family, Judge, Policy, Source, Step
+from rivals.protocols import Backend, Combiner, Family, Judge, Policy, Source, Step, Tuner
 from rivals.values import Use
 
 HERE = Path(__file__).parent
@@ -20,19 +20,29 @@ CASES: dict[tuple[type, str], dict[str, Any]] = {
     (Source, "function"): {"with": {"function": "rivals.testing:sample"}, "other": {"function": "rivals.testing:sample", "seed": 1}},
     (Source, "csv"): {"with": {"path": "rows.csv"}, "other": {"path": "more.csv"}},
     (Source, "parquet"): {"with": {"path": "rows.parquet"}, "other": {"path": "more.parquet"}},
+    (Source, "sql"): {
+        "with": {"path": "rows.db", "query": "SELECT * FROM rows"}, "other": {"path": "more.db", "query": "SELECT * FROM rows"},
+    },
     (Step, "encode"): {"columns": ("color",)},
+    (Step, "text"): {"columns": ("words", "color")},
+    (Step, "embed"): {"columns": ("words",), "with": {"size": 3}},
+    (Family, "pipeline"): {
+        "with": {"estimator": {"use": "sklearn.linear_model:LinearRegression"}}, "tasks": ("regression",),
+    },
+    (Judge, "harm"): {"with": {"most": 20}},
+    (Judge, "fixed"): {"with": {"blocks": 14}},
     (Step, "function"): {"with": {"function": "tests.build.toy:product"}, "served": False},
     (Family, "sklearn"): {"with": {"estimator": "LinearRegression"}, "tasks": ("regression",)},
     (Family, "lightgbm"): {"with": {"n_estimators": 10, "min_child_samples": 5}, "gaps": True},
     (Judge, "noninferior"): {"with": {"metric": "log_loss", "margin": 0.01}},
     (Judge, "reward"): {"with": {"low": 0, "high": 1, "margin": 0.1}},
 }  # fmt: skip
-# Fitted already, so none of a family's claims but being found: tests/build/families/test_ready.py has its own.
-APART = {(Family, "ready")}
+# Fitted already, or the endpoint's own rows: tests/build/families/test_ready.py and tests/flows/test_exposures.py.
+APART = {(Family, "ready"), (Source, "exposures")}
 
 CLASSES: dict[type, type] = {
     Source: testing.Sources, Step: testing.Steps, Family: testing.Families, Combiner: testing.Combiners,
-    Policy: testing.Policies, Judge: testing.Judges, Backend: testing.Backends,
+    Policy: testing.Policies, Judge: testing.Judges, Backend: testing.Backends, Tuner: testing.Tuners,
 }  # fmt: skip
 
 
@@ -70,8 +80,9 @@ def test_it_keeps_the_claims_of_its_door(
     case = dict(CASES.get((door, name), {}))
     options, other = case.pop("with", {}), case.pop("other", None)
 
-    def make(_: Any) -> Any:
-        return plugins.make(door, Use(name, options))
+    def make(_: Any, *space: Any) -> Any:
+        more = {"space": space[0], "seed": 3} if space else {}
+        return plugins.make(door, Use(name, {**options, **more}))
 
     extra = {"other": lambda _: plugins.make(door, Use(name, other))} if other else {}
     getattr(type("Case", (CLASSES[door],), {"make": make, **extra, **case})(), claim)()
