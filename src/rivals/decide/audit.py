@@ -11,7 +11,7 @@ import numpy as np
 
 from rivals.decide import strata
 from rivals.decide.strata import HOUR, Log
-from rivals.statistics.eprocess import STAKES, BlockBets, FailureArm, on_block, on_failure
+from rivals.statistics.eprocess import BlockBets, FailureArm, bets_on_fine, on_block, on_failure
 from rivals.statistics.ratio import ALARM, srm_log_e
 from rivals.values import Status
 
@@ -224,9 +224,9 @@ def _requests(rate: float, share: float, rules: Rules) -> float:
     """Requests after which the bets prove an equal failure rate acceptable, with 80 % power, from how they grow."""
     if not 0 < rate < 1 or not 0 < share < 1:
         return math.inf
-    odds, proof, needs = share * (1 + rules.margin) / (1 - share), math.log(len(STAKES) / rules.alpha), [math.inf]
-    for stake in STAKES:
-        lost, won = math.log(1 - stake), math.log(1 + stake * odds)
+    bets = bets_on_fine(share, rules.margin)
+    proof, needs = math.log(len(bets[0]) / rules.alpha), [math.inf]
+    for won, lost in zip(*bets, strict=True):
         growth, spread = share * lost + (1 - share) * won, (won - lost) * math.sqrt(share * (1 - share))
         if growth > 0:
             # n failures bring n growth, give or take sqrt(n) spreads.
