@@ -1,13 +1,14 @@
 """Rolling back under load, end to end: `rivals serve`, a promoted challenger, and an operator who takes it back.
 
-An open loop at half of the measured capacity runs while ``POST /api/rollout/rollback`` is sent. Asked: no failed
-request, and from one second after the operator's request on, every request that is sent is answered by the old champion.
+An open loop at half of the measured capacity runs while ``POST /api/rollout/rollback`` is sent; then `wrk` does the same.
+Asked: no failed request, and from one second after the operator's request on, only answers of the old champion.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from typing import Any
 
 from client import Client, Told, write
 
+LINKS = 64  # of wrk
 MODULE = """
 import numpy as np
 import pandas as pd
@@ -80,19 +82,46 @@ def wait(condition: Any, seconds: float = 60.0) -> None:
         time.sleep(0.05)
 
 
-def undo(client: Client, control: str, folder: Path, part: float) -> tuple[list[Told], tuple[float, float], float]:
-    """Promote the new variant, then roll it back in the middle of the load: answers, when, and at what rate."""
-    rate = part * client.capacity()
-    rivals(folder, "rollout", "start", "new")
+def promote(client: Client, control: str, folder: Path) -> None:
+    """The new variant answers every request."""
+    rivals(folder, "rollout", "start", "new", "--force")
     wait(lambda: http("POST", f"{control}/api/rollout/promote") is not None)
     wait(lambda: {one.variant for one in client.run(0.2, 100.0)} == {"new"})
-    client.begin(6.0, rate)
-    time.sleep(3.0)
+
+
+def take_back(control: str) -> tuple[float, float]:
+    """When an operator rolled back, and when that was answered."""
     asked = time.monotonic()
     if http("POST", f"{control}/api/rollout/rollback") is None:
         raise SystemExit("the rollback was refused")
-    done = time.monotonic()
-    return client.end(), (asked, done), rate
+    return asked, time.monotonic()
+
+
+def undo(client: Client, control: str, folder: Path, rate: float) -> tuple[list[Told], tuple[float, float]]:
+    """Promote the new variant, then roll it back in the middle of the load: answers, and when."""
+    promote(client, control, folder)
+    client.begin(6.0, rate)
+    time.sleep(3.0)
+    span = take_back(control)
+    return client.end(), span
+
+
+def undo_by_wrk(client: Client, control: str, folder: Path, rate: float, url: str, body: str) -> bool:
+    """The same under `wrk`: whether it held."""
+    promote(client, control, folder)
+    script, pause = Path(__file__).with_name("undo.lua"), LINKS / rate * 1e3
+    words = ["wrk", "-t1", f"-c{LINKS}", "-d6s", "-s", str(script), url, "--", str(round(pause)), body]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as wrk:
+        time.sleep(3.0)
+        asked, _ = take_back(control)
+        words = (wrk.communicate()[0]).splitlines()
+    told = json.loads(words[-1])
+    late = told["last_new"] - asked
+    print(
+        f"wrk: {told['answers']:,} answers at {told['rate']:,.0f}/s, {told['failed']} failed; "
+        f"the last answer of the new revision came {late * 1e3:+.0f} ms after; p99 {told['p99_ms']:.2f} ms"
+    )
+    return not told["failed"] and late <= 1.0
 
 
 def report(told: list[Told], span: tuple[float, float], rate: float) -> bool:
@@ -133,8 +162,14 @@ def main() -> None:
             requests = write(folder / "requests", "/v2/models/undo/infer", [body])
             with Client(requests, data) as client:
                 for _ in range(chosen.rounds):
-                    told, asked, rate = undo(client, url, folder, chosen.part)
-                    good &= report(told, asked, rate)
+                    rate = chosen.part * client.capacity()
+                    told, span = undo(client, url, folder, rate)
+                    good &= report(told, span, rate)
+                    if shutil.which("wrk"):
+                        address = f"http://127.0.0.1:{data}/v2/models/undo/infer"
+                        good &= undo_by_wrk(client, url, folder, rate, address, json.dumps(body))
+                    else:
+                        print("wrk is missing (make parts): only our own client was asked")
         finally:
             server.terminate()
             server.wait()
