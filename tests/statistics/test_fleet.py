@@ -36,12 +36,16 @@ def test_the_vectorised_form_equals_the_update_functions_on_a_thousand_logs() ->
     for row in range(1_000):
         arm = FailureArm()
         columns = (events.failed, events.challenger, events.share, events.good, events.ours)
-        for at, (failed, whose, share, good, ours) in enumerate(zip(*(one[row].tolist() for one in columns), strict=True)):
+        for at, (failed, whose, share, good, ours) in enumerate(
+            zip(*(one[row].tolist() for one in columns), strict=True)
+        ):
             arm = on_good(arm, good, ours, share)
             if failed:
                 arm = on_failure(arm, whose, share, 0.5, once=True)
                 assert abs(found.harm[row, at] - arm.harm.highest) < 1e-9 * max(1, arm.harm.highest)
-                assert abs(found.noninferior[row, at] - arm.noninferior.highest) < 1e-9 * max(1, arm.noninferior.highest)
+                assert abs(found.noninferior[row, at] - arm.noninferior.highest) < 1e-9 * max(
+                    1, arm.noninferior.highest
+                )
                 met += 1
     assert met > 15_000
 

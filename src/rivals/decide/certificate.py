@@ -1,8 +1,9 @@
 """Are the error rates what they are said to be? The failure-arm evidence of simulated rollouts, looked at all the time.
 
-Between two failures the evidence does not move, so a look at every failure is a look at every request. Only failures
-are drawn, and how many requests that did not fail lie between two of them, which is all that the evidence depends on.
-The bets are those of ``observe``, in the form that takes many rollouts at once (``statistics.fleet``).
+Evidence is settled at failures, so a look at every failure is a look at every request. Only failures are drawn, and how
+many requests that did not fail lie between two of them, which is all that the evidence depends on. The bets are those
+of rollouts, in the form that takes many at once (``statistics.fleet``); ``flows.certify`` retraces some of them through
+the evidence and the judge themselves.
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rivals.statistics.fleet import Events, fleet
+from rivals.statistics.fleet import Events, Mask, fleet
 
 BASES, SHARES = (0.5, 0.1, 0.01, 0.001), (0.5, 0.1, 0.01)
 STEPS = (0.01, 0.05, 0.25, 0.5)
 LONGER = 1.9  # times the fixed-horizon sample
 ONE_SIDED, POWERED = 1.6449, 0.8416  # normal quantiles of 5 % and 80 %
 ALPHA, MARGIN = 0.05, 0.5
+PROOF = math.log(1 / ALPHA)
 BOUND = 0.061  # of 2,000 rollouts at a true rate of 5 %, 99 % of certificates stay under it
-STRAY = 2.33  # the same in standard errors, for other numbers of rollouts
+STRAY = 2.33  # the same in standard errors, for fewer rollouts
+POWER, ENOUGH = 0.8, 2_000  # observed power asked, of so many rollouts
+RIGHT = 0.99  # of the decisions on a challenger twice as bad, over a ramp
 AT_ONCE = 2_000_000  # failures drawn in one go
 
 
@@ -56,9 +60,23 @@ class Cell:
     right: float  # of those that were decided, with harm: not for the challenger
 
 
+def faults(cell: Cell, rollouts: int) -> list[str]:
+    """What a cell of so many rollouts is not within; nothing, mostly."""
+    found = []
+    if cell.false_rollback > allowed(rollouts):
+        found.append(f"{cell.traffic}: {cell.false_rollback:.1%} of equals are rolled back")
+    if cell.false_promotion > allowed(rollouts):
+        found.append(f"{cell.traffic}: {cell.false_promotion:.1%} are promoted at the margin")
+    if cell.power < needed(rollouts):
+        found.append(f"{cell.traffic}: harm is found in {cell.power:.1%}")
+    if cell.traffic.startswith("ramp") and cell.right < RIGHT:
+        found.append(f"{cell.traffic}: {cell.right:.1%} of the decisions are right")
+    return found
+
+
 def cells() -> list[Traffic]:
     """Every base rate and split at 1.9 times the fixed-horizon sample, steady and in a daily cycle; then ramps."""
-    found = []
+    found = list[Traffic]()
     for base in BASES:
         ratio = 1.2 if base > 1 / 3 else 2.0  # no rate doubles past one half
         for share in SHARES:
@@ -85,14 +103,11 @@ def _day(requests: int, base: float, share: float) -> list[Segment]:
 
 def certify_traffic(traffic: Traffic, rollouts: int, rng: np.random.Generator) -> Cell:
     """Simulate equals, a challenger at the margin, and one that does harm."""
-    proof = math.log(1 / ALPHA)
 
-    def met(ratio: float) -> tuple[np.ndarray, np.ndarray]:
-        ends = [
-            (found.harm[:, -1] >= proof, found.noninferior[:, -1] >= proof)
-            for found in (fleet(events, MARGIN) for events in drawn(traffic.segments, ratio, rollouts, rng))
-        ]
-        return np.concatenate([one for one, _ in ends]), np.concatenate([other for _, other in ends])
+    def met(ratio: float) -> tuple[Mask, Mask]:
+        ends = [fleet(events, MARGIN) for events in drawn(traffic.segments, ratio, rollouts, rng)]
+        harm, fine = ([getattr(one, name)[:, -1] >= PROOF for one in ends] for name in ("harm", "noninferior"))
+        return np.concatenate(harm), np.concatenate(fine)
 
     harmed, promoted = met(traffic.ratio)
     decided = harmed | promoted
@@ -118,6 +133,9 @@ def drawn(segments: Sequence[Segment], ratio: float, rollouts: int, rng: np.rand
             if parts and parts[-1].share[0, 0] == one.share:
                 _join(parts[-1], part)
             parts.append(part)
+        # What comes after the last failure waits for the next one, which does not come.
+        rows, last = np.arange(many), parts[-1].failed.sum(axis=1)
+        parts[-1].good[rows, last] = parts[-1].ours[rows, last] = 0
         yield Events(*(np.concatenate([getattr(part, name) for part in parts], axis=1) for name in Events.__slots__))
 
 
@@ -161,3 +179,8 @@ def fixed_horizon(base: float, ratio: float, share: float) -> int:
 def allowed(rollouts: int) -> float:
     """What may be observed at a true rate of 5 %, in all but one of a hundred cells: 6.1 % of 2,000 rollouts."""
     return max(BOUND, ALPHA + STRAY * math.sqrt(ALPHA * (1 - ALPHA) / rollouts))
+
+
+def needed(rollouts: int) -> float:
+    """Power that must be observed: 80 % of 2,000 rollouts; of fewer, what a true 80 % stays above as often."""
+    return POWER if rollouts >= ENOUGH else POWER - STRAY * math.sqrt(POWER * (1 - POWER) / rollouts)

@@ -22,7 +22,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-HARMS = (1.25, 1.5, 1.8, 2.5, 6.0)  # how much worse it may be: odds of failing, as a ratio
+HARMS = (1.3, 1.5, 1.75, 2.25, 5.0)  # how much worse it may be: odds of failing, as a ratio
 FINE = (0.75, 0.5, 0.25)  # how much better, as a ratio of the rates; beside equal, and halfway to the margin
 ODDS = (1.25, 1.5, 2.0, 4.0, 8.0)  # how far from a limit a failure rate may be, as a ratio of odds
 BLOCK_STAKES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the largest loss a block is believed to bring
@@ -176,9 +176,7 @@ def _moved(arm: FailureArm, share: float) -> FailureArm:
     if arm.good == (0, 0):
         return replace(arm, share=share)
     champion, base = _counted(arm, 0)
-    return replace(
-        arm, harm=_grown(arm.harm, _with_good(arm)), good=(0, 0), share=share, champion=champion, base=base
-    )
+    return replace(arm, harm=_grown(arm.harm, _with_good(arm)), good=(0, 0), share=share, champion=champion, base=base)
 
 
 def _with_good(arm: FailureArm) -> Logs:

@@ -44,21 +44,23 @@ class Fleet:
     noninferior: Floats
 
 
-def fleet(events: Events, margin: float) -> Fleet:
-    """Evidence after each event, where units come only once."""
+def fleet(events: Events, margin: float, *, once: bool = True) -> Fleet:
+    """Evidence after each event; without ``once`` units may come again, so that only failures are bet on."""
     rows = max(1, AT_ONCE // max(1, events.failed.shape[1]))
     parts = [
         _part(
-            Events(*(getattr(events, name)[at : at + rows] for name in ("failed", "challenger", "share", "good", "ours"))),
+            Events(*(getattr(events, name)[at : at + rows] for name in Events.__slots__)),
             margin,
+            once=once,
         )
         for at in range(0, len(events.failed), rows)
     ]
     return Fleet(np.concatenate([one.harm for one in parts]), np.concatenate([one.noninferior for one in parts]))
 
 
-def _part(events: Events, margin: float) -> Fleet:
-    failed, challenger, share, base = events.failed, events.challenger, events.share, _bases(events)
+def _part(events: Events, margin: float, *, once: bool) -> Fleet:
+    failed, challenger, share = events.failed, events.challenger, events.share
+    base = _bases(events) if once else np.zeros(failed.shape)
     harm, fine = np.full(failed.shape, -np.inf), np.full(failed.shape, -np.inf)
     for odds in HARMS:
         rate = 1 - base + odds * base

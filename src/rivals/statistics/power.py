@@ -44,7 +44,8 @@ def requests_for_harm(champion: float, challenger: float, share: float, alpha: f
     """Requests of the pair after which ``eprocess.FailureArm`` expects to see harm; infinite where there is none.
 
     ``champion``, ``challenger``: failure rates; ``share``: the challenger's share of the pair, in (0, 1). Where the
-    bets, growing as fast as they do on average, are proof together; units are taken to come only once.
+    bets, growing as fast as they do on average, are proof together; units are taken to come only once. Half of the
+    rollouts are done a little earlier: the medians of 600 simulated ones were 0.65 to 0.9 of this.
     """
     if challenger <= champion:
         return math.inf
