@@ -197,9 +197,9 @@ def certificate_text(found: Certificate) -> str:
         for one in found.cells
     ]
     lines.append(
-        f"{found.rollouts:,} rollouts each, alpha {found.alpha:.0%}. Rolled back: equals. Promoted: at the margin, failing "
-        f"{1 + found.margin:g} times as often.\nFound: the harm of failing so many times as often; right: of the "
-        "decisions then."
+        f"{found.rollouts:,} rollouts each, alpha {found.alpha:.0%}. Rolled back: equals. Promoted: at the margin, "
+        f"failing {1 + found.margin:g} times as often.\nFound: the harm of failing so many times as often; right: "
+        "of the decisions then."
     )
     lines.append(f"{found.looks:,} looks retraced through the evidence and the judge of rollouts.")
     return "\n".join([*lines, *(found.faults or ["Every cell is within its bounds."])])
