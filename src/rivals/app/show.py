@@ -13,6 +13,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from rivals.decide.audit import Audit
     from rivals.decide.compare import Leaderboard
+    from rivals.decide.disagreement import Disagreement
     from rivals.flows.certify import Certificate
     from rivals.flows.train import BuildEvent, BuildReport
 
@@ -114,6 +115,12 @@ def status_text(status: Mapping[str, Any]) -> str:
         )
         if rollout["verdict"]:
             lines.append(f"verdict: {rollout['verdict']['status']}: {rollout['verdict']['reason']}")
+        lines += [
+            f"beside it {one['challenger']['variant']}: {one['phase']} {one['share']:.0%} {one['reason']}".rstrip()
+            for one in rollout["fellows"]
+        ]
+        if watch := rollout["watch"]:
+            lines.append(f"watch of {watch['challenger']['variant']}: {watch['phase']} {watch['reason']}".rstrip())
     if held := status["fences"]["holds"]:
         lines.append(held)
     for variant, counts in status["counts"].items():
@@ -121,6 +128,24 @@ def status_text(status: Mapping[str, Any]) -> str:
         scores = ", ".join(f"{name} {value:.4f}" for name, value in status["scores"].get(variant, {}).items())
         lines.append(f"{variant}: {told}{'; ' + scores if scores else ''}")
     return "\n".join(lines)
+
+
+def disagreement_text(found: Disagreement) -> str:
+    """A line for all rows and one for each slice."""
+    head = ["where", "rows", "differ", "mean", "largest", f"{found.champion} right", f"{found.challenger} right"]
+    rows = [
+        [
+            one.where,
+            f"{one.rows}",
+            f"{one.share:.1%}",
+            f"{one.mean:.4f}",
+            f"{one.largest:.4f}",
+            f"{one.champion_right} of {one.labelled}",
+            f"{one.challenger_right} of {one.labelled}",
+        ]
+        for one in found.parts
+    ]
+    return columns(head, rows)
 
 
 def history_text(entries: Sequence[Mapping[str, Any]]) -> str:

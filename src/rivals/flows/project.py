@@ -10,13 +10,11 @@ from rivals.flows.workspace import open_workspace
 
 if TYPE_CHECKING:
     from rivals.decide.compare import Leaderboard
+    from rivals.flows.begin import Started
     from rivals.flows.fences import Preflight
     from rivals.flows.gate import GateReport
-    from rivals.flows.rollout import Started
     from rivals.flows.train import BuildReport
-    from rivals.values import Rollout
-
-STEERING = ("pause", "resume", "promote", "rollback")
+    from rivals.values import Rollout, Strategy
 
 
 class Project:
@@ -50,17 +48,17 @@ class Project:
 
         return gate_project(self.workspace, variant)
 
-    def start_rollout(self, variant: str) -> Started:
-        """Start a challenger in the shadow."""
-        from rivals.flows.rollout import start_rollout
+    def start_rollout(self, variant: str, *others: str, strategy: Strategy | None = None) -> Started:
+        """Start a challenger in the shadow; with ``strategy="ab"`` a test, of several if ``others`` are named."""
+        from rivals.flows.begin import start_rollout
 
-        return start_rollout(self.workspace, variant)
+        return start_rollout(self.workspace, variant, *others, strategy=strategy)
 
-    def steer(self, command: str) -> Rollout:
-        """Pause, resume, promote or rollback the running rollout."""
+    def steer(self, command: str, variant: str = "") -> Rollout:
+        """Pause, resume, advance, promote or rollback the running rollout."""
         from rivals.flows.rollout import steer
 
-        return steer(self.workspace, command)
+        return steer(self.workspace, command, variant)
 
     def preflight(self) -> Preflight:
         """Check that the endpoint is fit to act alone."""

@@ -16,7 +16,9 @@ once. What judges find in ``Evidence``:
 ``["quality.difference"]``     mean loss difference, challenger minus champion, over all labelled pairs
 ``["quality.spread"]``         standard deviation of the difference over blocks
 ``["shadow.dropped_share"]``   of the shadow's questions that have no answer: what is paired is then a selection
+``["quality.z/<n>"]``          Student's t of it after n blocks, as a normal z: at looks that were planned
 ``["share"]``                  of the traffic that the challenger has now; 0 in the shadow
+``["age"]``                    seconds since the rollout began
 =============================  ==================================================================================
 
 ``guardrails`` has the rest: latency, declared slices, reward, the split itself.
@@ -46,6 +48,7 @@ from rivals.observe.guardrails import (
 )
 from rivals.observe.outcomes import Metric, losses, matured
 from rivals.statistics.eprocess import BlockBets, FailureArm, RateLimit, on_answers, on_block, on_failure, on_good
+from rivals.statistics.group_sequential import as_normal
 from rivals.values import Counts, Evidence, Exposure, Outcome, Pair, Rewarded, Rollout
 
 UNITS = 5_000  # units remembered, of those that come again; a pair with more than that was decided long ago
@@ -74,6 +77,7 @@ class Rules:
     block: float = 86_400.0
     label_delay: float = 0.0
     min_pairs: int = 30
+    looks: tuple[int, ...] = ()  # blocks after which a test of fixed length looks
 
     def __post_init__(self) -> None:
         if not self.block > 0:
@@ -96,6 +100,7 @@ class EvidenceState:
     units: tuple[int, ...] = ()  # that failed already: one bet each
     asked: tuple[int, ...] = ()  # that the challenger was asked about already: one bet on its limits each
     quality: BlockBets = field(default_factory=BlockBets)
+    looks: dict[int, float] = field(default_factory=dict)  # z by the number of blocks
     loss: float = 0.0  # summed difference over labelled pairs
     shadows: int = 0  # questions that were to be put in the shadow, to either
     dropped: int = 0  # of those: without an answer
@@ -154,7 +159,7 @@ def advance(
 def evidence(state: EvidenceState, rollout: Rollout, now: float) -> Evidence:
     """The state as judges read it."""
     labelled = state.counts[0].labelled
-    estimates = {"silence": max(0.0, now - state.latest), "share": rollout.share}
+    estimates = {"silence": max(0.0, now - state.latest), "share": rollout.share, "age": now - state.started}
     if state.shadows:
         estimates["shadow.dropped_share"] = state.dropped / state.shadows
     if state.slow.tau_us is not None:
@@ -163,6 +168,7 @@ def evidence(state: EvidenceState, rollout: Rollout, now: float) -> Evidence:
         estimates["quality.difference"] = state.loss / labelled
     if state.blocks > 1:
         estimates["quality.spread"] = state.quality.spread
+    estimates |= {f"quality.z/{blocks}": z for blocks, z in state.looks.items()}
     slices, of_slices = slices_found(state.slices, labelled)
     reward, of_reward = reward_found(state.reward)
     log_e = {
@@ -202,9 +208,14 @@ def _with_block(state: EvidenceState, start: float, pairs: Sequence[Pair], rules
         return state
     mean = math.fsum(each) / rows
     champion, challenger = (replace(one, labelled=one.labelled + rows) for one in state.counts)
+    quality = on_block(state.quality, mean, rules.quality_margin)
+    looks = state.looks
+    if quality.blocks in rules.looks:
+        looks = {**looks, quality.blocks: as_normal(quality.mean, quality.spread, quality.blocks)}
     return replace(
         state,
-        quality=on_block(state.quality, mean, rules.quality_margin),
+        quality=quality,
+        looks=looks,
         loss=state.loss + mean * rows,
         counts=(champion, challenger),
     )

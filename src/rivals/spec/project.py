@@ -55,7 +55,8 @@ Share = Annotated[float, BeforeValidator(as_share), Field(ge=0, le=1, allow_inf_
 Plugin = Annotated[Use, BeforeValidator(as_plugin)]
 Event = Literal[
     "rollout.started", "rollout.grown", "rollout.promoted", "rollout.rolled_back", "rollout.held", "rollout.aborted",
-    "rollout.paused", "rollout.resumed", "rollout.notice", "rollout.judged", "fences", "preflight",
+    "rollout.paused", "rollout.resumed", "rollout.watched", "rollout.concluded", "rollout.notice", "rollout.judged",
+    "fences", "preflight",
 ]  # fmt: skip
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
@@ -153,6 +154,10 @@ class RiskSpec(Part):
 class RolloutSpec(Part):
     """How a challenger climbs: first in the shadow, then by these steps, each at least ``every`` long."""
 
+    strategy: Literal["canary", "bluegreen", "shadow", "bounded", "ab"] = "canary"
+    harm: float | None = Field(default=None, ge=1, allow_inf_nan=False)  # most extra failures, of strategy bounded
+    share: Annotated[Share, Field(gt=0)] | None = None  # of each challenger in strategy ab; equal ones if not said
+    watch: Seconds = 86400.0  # so long after a promotion the former champion stays warm, and the new one is judged
     steps: tuple[Share, ...] = (0.01, 0.05, 0.25, 0.5)
     every: Seconds = 600.0
     deadline: Seconds = 14 * 86400.0
@@ -162,6 +167,12 @@ class RolloutSpec(Part):
     slices: tuple[str, ...] = Field(default=(), max_length=4)  # columns: no value of theirs may get worse
     metric: Literal["brier", "log_loss", "squared"] | None = None  # of the quality judge; the task's own if not said
     on_inconclusive: Literal["hold"] = "hold"
+
+    @model_validator(mode="after")
+    def _bounded(self) -> RolloutSpec:
+        if self.strategy == "bounded" and self.harm is None:
+            raise ValueError("strategy bounded needs 'harm', the most extra failures it may cause, as 'harm: 20'")
+        return self
 
     @model_validator(mode="after")
     def _climbing(self) -> RolloutSpec:
