@@ -1,4 +1,4 @@
-"""What judging costs: microseconds per exposure of the evidence and judges of a rollout, and bytes remembered per pair.
+"""What judging costs: processor microseconds per exposure of the evidence and judges of a rollout, and bytes remembered per pair.
 
 Asked: under 5 us, and memory that does not grow. Exposures are of a canary at 10 % with 1 % failures, in batches of what
 a second brings; each batch ends with a look of every judge. Prints one line per kind of unit.
@@ -40,7 +40,7 @@ def batches(units: int | None, rng: np.random.Generator) -> Iterator[list[Exposu
         failed, took = rng.random(BATCH) < FAILING, rng.lognormal(8, 0.6, BATCH).astype(int)
         yield [
             Exposure(
-                f"{start + at}/0", "new" if new else "old", False, "e", 1, start + at, str(unit), propensity,
+                f"{start + at}/0", "new" if new else "old", False, "e", 1, (start + at) / BATCH, str(unit), propensity,
                 Outcome.ERROR if bad else Outcome.OK, us,
             )
             for at, (unit, new, bad, us) in enumerate(
@@ -58,10 +58,10 @@ def measured(units: int | None) -> tuple[float, list[int]]:
     state, taken, sizes = begin(ROLLOUT, tau_ms=12.0), [], []
     for number, few in enumerate(batches(units, np.random.default_rng(1))):
         gc.collect(0)
-        began = time.perf_counter()
+        began = time.process_time()
         state = advance(state, few, (), few[-1].time, Rules())
         analyse(evidence(state, ROLLOUT, few[-1].time), JUDGES)
-        taken.append(time.perf_counter() - began)
+        taken.append(time.process_time() - began)
         if (number + 1) % (EXPOSURES // BATCH // 4) == 0:
             sizes.append(bytes_of(state))
     return 1e6 * float(np.median(taken)) / BATCH, sizes

@@ -59,7 +59,7 @@ def after(exposures: list[Exposure], tau_ms: float | None = 10.0) -> EvidenceSta
 
 def test_slow_is_above_the_threshold_or_no_answer_at_all() -> None:
     quick = after([asked(1, ms=10.0)])
-    assert (quick.slow.arm.good, quick.slow.arm.harm) == ((0, 1), begin(ROLLOUT).slow.arm.harm)
+    assert (quick.slow.arm, quick.slow.waiting) == (begin(ROLLOUT).slow.arm, ((2.0, 0.5, 0, 1),))
     assert after([asked(1, ms=10.1)]).slow.arm == after([asked(1, outcome=Outcome.DEADLINE)]).slow.arm != quick.slow.arm
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from rivals.decide.certificate import ALPHA, MARGIN, PROOF, Cell, Traffic, cells, certify_traffic, drawn, faults
 from rivals.decide.judges.failures import Failures
+from rivals.observe.arm import RIPE
 from rivals.observe.evidence import Rules, advance, begin, evidence
 from rivals.statistics.fleet import Events, fleet
 from rivals.values import Exposure, Outcome, Phase, Rollout, Status, Version
@@ -92,7 +93,10 @@ def retrace(traffic: Traffic, requests: int, rng: np.random.Generator) -> tuple[
 
 
 def _exposures(events: Events) -> Iterator[tuple[int, list[Exposure]]]:
-    """The first rollout's requests, up to and with each failure, or up to a change of the split."""
+    """The first rollout's requests, up to and with each failure, or up to a change of the split.
+
+    Each of them follows when the ones before are ripe, as requests do that are few or far between.
+    """
     columns = (events.failed, events.challenger, events.share, events.good, events.ours)
     number = 0
     for at, (failed, hers, share, good, ours) in enumerate(zip(*(one[0].tolist() for one in columns), strict=True)):
@@ -102,6 +106,7 @@ def _exposures(events: Events) -> Iterator[tuple[int, list[Exposure]]]:
         for variant, outcome in ends:
             number += 1
             name = str(number)
-            few.append(Exposure(f"{name}/0", variant, False, "e", 1, float(number), name, shares, outcome))
+            when = 2 * RIPE * (2 * at + (outcome is not Outcome.OK))
+            few.append(Exposure(f"{name}/0", variant, False, "e", 1, when, name, shares, outcome))
         if few:
             yield at, few

@@ -29,10 +29,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b
 from typing import Any
 
 from rivals.errors import DataError, SpecError
+from rivals.observe.arm import UNITS, Arm, Units, Waiting, short
 from rivals.observe.guardrails import (
     SHARES,
     RewardBets,
@@ -47,11 +47,10 @@ from rivals.observe.guardrails import (
     slices_found,
 )
 from rivals.observe.outcomes import Metric, losses, matured
-from rivals.statistics.eprocess import BlockBets, FailureArm, RateLimit, on_answers, on_block, on_failure, on_good
+from rivals.statistics.eprocess import BlockBets, FailureArm, RateLimit, on_answers, on_block
 from rivals.statistics.group_sequential import as_normal
 from rivals.values import Counts, Evidence, Exposure, Outcome, Pair, Rewarded, Rollout
 
-UNITS = 5_000  # units remembered, of those that come again; a pair with more than that was decided long ago
 SEEN = 2_000  # units that come again, counted for the split; the first ones stand for all
 
 
@@ -96,6 +95,7 @@ class EvidenceState:
     cursor: int = 0  # of the closed exposures
     counts: tuple[Counts, Counts] = (Counts(), Counts())  # champion, challenger
     arm: FailureArm = field(default_factory=FailureArm)
+    waiting: tuple[Waiting, ...] = ()  # successes that are not ripe yet
     rate: RateLimit = field(default_factory=RateLimit)
     units: tuple[int, ...] = ()  # that failed already: one bet each
     asked: tuple[int, ...] = ()  # that the challenger was asked about already: one bet on its limits each
@@ -230,58 +230,6 @@ def _with_rewards(state: EvidenceState, start: float, rewards: Sequence[Rewarded
     )
 
 
-def _short(unit: str) -> int:
-    """A unit in six bytes; two that fall together cost one bet, no truth."""
-    return int.from_bytes(blake2b(unit.encode(), digest_size=6).digest(), "big")
-
-
-class _Units:
-    """Units that were counted already. ``most`` are remembered."""
-
-    __slots__ = ("known", "most")
-
-    def __init__(self, known: Iterable[int], most: int) -> None:
-        self.known, self.most = dict.fromkeys(known), most
-
-    def first(self, unit: int | None) -> bool:
-        """Whether this is the unit's first time; None is a unit that comes only once."""
-        if unit is None:
-            return True
-        if len(self.known) >= self.most or unit in self.known:
-            return False
-        self.known[unit] = None
-        return True
-
-
-class _Arm:
-    """Evidence of one kind of failure while exposures are being taken into it."""
-
-    __slots__ = ("arm", "good", "margin", "ours", "share", "units")
-
-    def __init__(self, arm: FailureArm, units: Iterable[int], margin: float) -> None:
-        self.arm, self.units, self.margin = arm, _Units(units, UNITS), margin
-        self.good, self.ours, self.share = 0, 0, 0.0
-
-    def take(self, unit: int | None, bad: bool, challenger: bool, share: float) -> None:
-        """One answer to a client. A unit that comes again bets once, when it first fails; others on success too."""
-        if bad:
-            if self.units.first(unit):
-                self.arm = on_failure(self.now(), challenger, share, self.margin, once=unit is None)
-        elif unit is None:
-            if share != self.share:
-                self.arm, self.share = self.now(), share
-            if challenger:
-                self.ours += 1
-            else:
-                self.good += 1
-
-    def now(self) -> FailureArm:
-        """With all that was taken in."""
-        arm = on_good(self.arm, self.good, self.ours, self.share)
-        self.good = self.ours = 0
-        return arm
-
-
 class _Answers:
     """A state while exposures are being taken into it."""
 
@@ -294,11 +242,12 @@ class _Answers:
         self.before, self.rules, self.pair = state, rules, (state.champion, state.challenger)
         self.tallies = {state.champion: _Tally(state.counts[0]), state.challenger: _Tally(state.counts[1])}
         self.latest, self.shadows, self.dropped = state.latest, state.shadows, state.dropped
-        self.failing = _Arm(state.arm, state.units, rules.margin)
-        self.tau, self.slow = state.slow.tau_us, _Arm(state.slow.arm, state.slow_units, rules.margin)
+        self.failing = Arm(state.arm, state.units, state.waiting, rules.margin)
+        self.tau, slow = state.slow.tau_us, state.slow
+        self.slow = Arm(slow.arm, state.slow_units, slow.waiting, rules.margin)
         self.rate, self.good, self.slow_rate, self.quick = state.rate, 0, state.slow.rate, 0
-        self.asked = _Units(state.asked, UNITS)
-        self.mix, self.seen = dict(state.mix), _Units(state.seen, SEEN)
+        self.asked = Units(state.asked, UNITS)
+        self.mix, self.seen = dict(state.mix), Units(state.seen, SEEN)
 
     def take(self, one: Exposure) -> None:
         """Count one closed exposure of the pair."""
@@ -321,16 +270,17 @@ class _Answers:
             tally.requests += 1
             tally.failures += failed
         name, _, row = one.id.rpartition("/")
-        unit = None if name == one.unit else _short(one.unit)
+        unit = None if name == one.unit else short(one.unit)
         # Rows of one request are answered together, and fail together; the first one stands for all.
         if unit is None and row != "0":
             return
         if challenger and self.asked.first(unit):
             self._asked(failed, slow)
         if randomised:
-            self.failing.take(unit, failed, challenger, share)
+            closed = one.time + one.latency_us / 1e6
+            self.failing.take(unit, failed, challenger, share, one.time, closed)
             if self.tau is not None:
-                self.slow.take(unit, slow, challenger, share)
+                self.slow.take(unit, slow, challenger, share, one.time, closed)
             if (share in self.mix or len(self.mix) < SHARES) and self.seen.first(unit):
                 ours, theirs = self.mix.get(share, (0, 0))
                 self.mix[share] = (ours, theirs + 1) if challenger else (ours + 1, theirs)
@@ -351,7 +301,8 @@ class _Answers:
         quick = on_answers(self.slow_rate, self.quick, failed=False, limit=self.rules.slow_limit)
         return replace(
             self.before,
-            arm=self.failing.now(),
+            arm=self.failing.arm,
+            waiting=self.failing.left(),
             rate=on_answers(self.rate, self.good, failed=False, limit=self.rules.limit),
             latest=self.latest,
             units=tuple(self.failing.units.known),
@@ -359,7 +310,7 @@ class _Answers:
             counts=(self.tallies[self.pair[0]].counts(), self.tallies[self.pair[1]].counts()),
             shadows=self.shadows,
             dropped=self.dropped,
-            slow=replace(self.before.slow, arm=self.slow.now(), rate=quick),
+            slow=replace(self.before.slow, arm=self.slow.arm, waiting=self.slow.left(), rate=quick),
             slow_units=tuple(self.slow.units.known),
             mix=self.mix,
             seen=tuple(self.seen.known),

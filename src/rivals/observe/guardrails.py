@@ -27,12 +27,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from rivals.observe.arm import Waiting
 from rivals.observe.outcomes import by_unit
 from rivals.statistics.eprocess import BlockBets, FailureArm, RateLimit, on_block
 from rivals.statistics.ratio import srm_log_e
 from rivals.values import Pair, Rewarded
 
 Floats = NDArray[np.float64]
+Waiting = tuple[
+    float, float, int, int
+]  # second of routing, the challenger's share, successes of champion and challenger
 
 VALUES = 32  # slices bet on; what else there is falls into one called "(other)"
 SHARES = 64  # different shares of the challenger whose units are counted
@@ -48,6 +52,7 @@ class Slow:
 
     tau_us: float | None = None  # slower than this is slow; stated before the rollout, or nothing is
     arm: FailureArm = field(default_factory=FailureArm)
+    waiting: tuple[Waiting, ...] = ()
     rate: RateLimit = field(default_factory=RateLimit)
 
     def found(self) -> dict[str, float]:

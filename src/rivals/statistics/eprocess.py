@@ -91,6 +91,7 @@ class FailureArm:
     good: tuple[int, int] = (0, 0)  # successes of champion and challenger that wait for their bet to be settled
     share: float = 0.0  # the challenger's of those
     champion: tuple[int, int] = (0, 0)  # its units whose bets are settled, and those of them that failed
+    early: int = 0  # its units that are known not to have failed, and whose bets are settled later
     base: float = 0.0
 
 
@@ -121,18 +122,21 @@ def _tilted(share: float, ratios: Sequence[float], null: float) -> tuple[Logs, L
     return tuple(math.log(other) for other, _ in pairs), tuple(math.log(other * its) for other, its in pairs)
 
 
-def on_failure(arm: FailureArm, challenger: bool, share: float, margin: float, *, once: bool = False) -> FailureArm:
+def on_failure(
+    arm: FailureArm, challenger: bool, share: float, margin: float, *, once: bool = False, early: int = 0
+) -> FailureArm:
     """Settle the bets on one failure: ``challenger`` if it was its, ``share`` its share of the pair in (0, 1).
 
-    ``once``: the unit comes only once, so that had it not failed, ``on_good`` would have been told.
+    ``once``: the unit comes only once, so that had it not failed, ``on_good`` would have been told. ``early``: units of
+    the champion that did not fail and of which ``on_good`` will be told later; they are for the belief alone.
     """
     if arm.share != share:
         arm = _moved(arm, share)
     fine = arm.noninferior
     fine = _grown(fine, tuple(map(add, fine.logs, bets_on_fine(share, margin)[challenger])))
     logs = tuple(map(add, _with_good(arm), bets_on_harm(share, arm.base if once else 0.0).failed[challenger]))
-    champion, base = _counted(arm, int(once and not challenger))
-    return FailureArm(_grown(arm.harm, logs), fine, (0, 0), share, champion, base)
+    champion, base = _counted(arm, int(once and not challenger), early)
+    return FailureArm(_grown(arm.harm, logs), fine, (0, 0), share, champion, early, base)
 
 
 def on_good(arm: FailureArm, champion: int, challenger: int, share: float) -> FailureArm:
@@ -144,7 +148,8 @@ def on_good(arm: FailureArm, champion: int, challenger: int, share: float) -> Fa
         return arm
     if arm.share != share:
         arm = _moved(arm, share)
-    return replace(arm, good=(arm.good[0] + champion, arm.good[1] + challenger))
+    good = (arm.good[0] + champion, arm.good[1] + challenger)
+    return FailureArm(arm.harm, arm.noninferior, good, arm.share, arm.champion, arm.early, arm.base)
 
 
 def on_batch(
@@ -175,7 +180,7 @@ def _moved(arm: FailureArm, share: float) -> FailureArm:
     """The split changes: what waits is settled at the share it was routed with."""
     if arm.good == (0, 0):
         return replace(arm, share=share)
-    champion, base = _counted(arm, 0)
+    champion, base = _counted(arm, 0, arm.early)
     return replace(arm, harm=_grown(arm.harm, _with_good(arm)), good=(0, 0), share=share, champion=champion, base=base)
 
 
@@ -189,12 +194,13 @@ def _with_good(arm: FailureArm) -> Logs:
     )
 
 
-def _counted(arm: FailureArm, failed: int) -> tuple[tuple[int, int], float]:
-    """The champion's settled units, and the belief, which is renewed whenever they have doubled."""
+def _counted(arm: FailureArm, failed: int, early: int) -> tuple[tuple[int, int], float]:
+    """The champion's settled units, and the belief, which is renewed whenever those known have doubled."""
     units, failures = arm.champion
     after = (units + arm.good[0] + failed, failures + failed)
-    renewed = after[0].bit_length() != units.bit_length()
-    return after, believed(*after) if renewed else arm.base
+    known = after[0] + early
+    renewed = known.bit_length() != (units + arm.early).bit_length()
+    return after, believed(known, after[1]) if renewed else arm.base
 
 
 def believed(units: N, failures: N) -> N:
