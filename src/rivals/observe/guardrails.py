@@ -34,9 +34,6 @@ from rivals.statistics.ratio import srm_log_e
 from rivals.values import Pair, Rewarded
 
 Floats = NDArray[np.float64]
-Waiting = tuple[
-    float, float, int, int
-]  # second of routing, the challenger's share, successes of champion and challenger
 
 VALUES = 32  # slices bet on; what else there is falls into one called "(other)"
 SHARES = 64  # different shares of the challenger whose units are counted
