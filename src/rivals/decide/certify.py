@@ -7,7 +7,7 @@ rollout's machine are those that decide in production. Pure: the measure of evid
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -64,6 +64,7 @@ class Course:
     answered: int
     failed: int
     extra_loss: float  # summed Brier score of its answers to clients, above what the champion's would have had
+    rows: NDArray[np.intp] = field(default_factory=lambda: np.arange(0), compare=False)  # those requests
 
 
 def certify(
@@ -97,7 +98,7 @@ def certify(
     better = (traffic.champion[asked] - traffic.label[asked]) ** 2
     extra = float(np.nansum((traffic.challenger[asked] - traffic.label[asked]) ** 2 - better))
     days = (now - rollout.started) / 86_400
-    return Course(rollout, days, max_share, len(asked), int(traffic.challenger_failed[asked].sum()), extra)
+    return Course(rollout, days, max_share, len(asked), int(traffic.challenger_failed[asked].sum()), extra, asked)
 
 
 def _exposures(traffic: Traffic, rows: NDArray[np.intp], chosen: Mask, rollout: Rollout) -> list[Exposure]:
