@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rivals.decide.arena import Ended, Foreign, Ours, Ramp, Row, contest, drawn, foreign
+from rivals.decide.arena import Ended, Foreign, Ours, Ramp, contest, drawn, foreign
 from rivals.decide.certify import Measure, Traffic
-from rivals.decide.incidents import DAY, Incident, synthetic
+from rivals.decide.incidents import DAY, synthetic
 from rivals.decide.judges.failures import Failures
 from rivals.decide.judges.quality import Quality
 from rivals.decide.rules.look import Look
@@ -64,14 +64,12 @@ class Spy:
 
 
 def test_the_same_seed_gives_the_same_rows_and_another_one_others() -> None:
-    incidents = [SMALL["identical"], SMALL["fails ten times as often"]]
+    incidents = [SMALL["fails twice as often"], SMALL["fails ten times as often"]]
     entrants = [*foreign(), OURS]
 
-    def held(seed: int) -> list[Any]:
-        return [repr(row) for row in contest(incidents, entrants, 2, seed, RAMP)]
-
-    assert held(3) == held(3) != held(4)
-    assert len(held(3)) == 2 * len(entrants)
+    first, again, other = ([repr(row) for row in contest(incidents, entrants, 1, seed, RAMP)] for seed in (3, 3, 4))
+    assert first == again != other
+    assert len(first) == 2 * len(entrants)
 
 
 def test_ours_and_others_meet_the_same_bytes() -> None:
@@ -121,8 +119,8 @@ def test_a_rule_sees_every_request_and_every_label_that_came_once() -> None:
 def test_promoted_harm_counts_to_the_end() -> None:
     (row,) = contest([SMALL["fails ten times as often"]], [Foreign("always", Always(Status.PASS))], 2, 1, RAMP)
     assert (row.promoted, row.wrong) == (1, 1)
-    # about four days of a thousand requests fail with 4.5 % more, and a fifth of the ramp's before
-    assert 130 < row.harmed < 330
+    # 4,810 requests, 4.5 % of which fail anew, 70 % of those answered rightly before: 151, four standard errors apart
+    assert 60 < row.harmed < 240
 
 
 def test_what_cannot_be_seen_is_promoted() -> None:
@@ -135,14 +133,14 @@ def test_what_cannot_be_seen_is_promoted() -> None:
 
 @pytest.mark.slow
 def test_peeking_rolls_equals_back_and_ours_does_not() -> None:
-    """200 equals over eight days. Ours: at most 6.1 %, where about 1 % is true (above by chance: below 1e-6).
+    """200 equals over eight days. Ours: at most 6.1 %; where 2 % is true, more by chance happens once in 4,000.
 
-    The z-test at every look: more than 12 %, where about 25 % is true (below by chance: 1e-5).
+    The z-test at every look: more than 15 %; where 25 % is true, less by chance happens once in 2,000.
     """
     rows = contest([SMALL["identical"]], [Foreign("peeking", Peeking()), OURS], 200, 11, RAMP)
-    found: dict[str, Row] = {row.rule: row for row in rows}
+    found = {row.rule: row for row in rows}
     print({name: row.wrong for name, row in found.items()})
-    assert found["peeking"].wrong > 0.12
+    assert found["peeking"].wrong > 0.15
     assert found["ours"].wrong <= 0.061
 
 
@@ -150,6 +148,5 @@ def test_the_page_has_every_rule_and_every_incident() -> None:
     told = PAGE.read_text()
     for name in [*(one.name for one in foreign()), "rivals, documented", "rivals, tuned"]:
         assert told.count(f"| {name} |") == 6, name
-    incident: Incident
     for incident in synthetic():
         assert incident.name in told

@@ -54,7 +54,7 @@ def _cumulative(density: Floats, x: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Bayes:
-    """Roll back once P(challenger worse) exceeds ``worse``; else go on where the expected loss is at most the threshold.
+    """Roll back once P(challenger worse) exceeds ``worse``; else go on where the expected loss is small enough.
 
     ``metrics``: the prior of each, and its threshold of caring, in the metric's own units (infinite: the ramp goes on
     until it is rolled back). ``interval``: looks from one question to the next.
