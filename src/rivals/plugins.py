@@ -16,9 +16,9 @@ T = TypeVar("T")
 
 # Which extra brings a technology; anything else is named by its own package.
 EXTRAS = {
-    "sklearn": "build", "pandas": "build", "pyarrow": "build", "lightgbm": "build", "loky": "build",
+    "sklearn": "build", "pandas": "build", "pyarrow": "build", "lightgbm": "build",
     "mlflow": "build", "skl2onnx": "build", "skops": "build", "scipy": "build", "onnx": "build", "onnxmltools": "build",
-    "threadpoolctl": "build", "alembic": "build",
+    "threadpoolctl": "build", "alembic": "build", "optuna": "build", "hyperopt": "tune", "cmaes": "tune", "ray": "ray",
 }  # fmt: skip
 
 
@@ -54,8 +54,9 @@ def names(door: type) -> list[str]:
 
 def nearest(wrong: str, known: list[str]) -> str:
     """A half-sentence for messages: the nearest name, or nothing."""
-    close = difflib.get_close_matches(wrong, known, n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    plain = {name.casefold(): name for name in known}
+    close = difflib.get_close_matches(wrong.casefold(), plain, n=1)
+    return f" Did you mean {plain[close[0]]!r}?" if close else ""
 
 
 def extra_for(module: str | None) -> str:

@@ -2,7 +2,7 @@
 
 A door has at most three methods. Constructor arguments are the options, kept under their own names.
 In a project file every door reads ``{use: name, with: {...}}``, or just the name.
-``Tuner``, ``Detector`` and ``Target`` join with their rooms.
+``Detector`` and ``Target`` join with their rooms.
 """
 
 from __future__ import annotations
@@ -96,8 +96,21 @@ class Judge(Protocol):
 
 
 @runtime_checkable
+class Tuner(Protocol):
+    """A way to search. Made with the option ``space``, a ``rivals.tune.space.Space``."""
+
+    def ask(self) -> Mapping[str, Any] | None:
+        """The next point to try; None: there is no other."""
+
+    def tell(self, params: Mapping[str, Any], score: float) -> None:
+        """What a point came to, less is better, NaN: it failed. Any point of the space may be told, in any order."""
+
+
+@runtime_checkable
 class Backend(Protocol):
     """A place where work runs."""
+
+    workers: int  # tasks that run side by side
 
     def submit(self, task: Callable[[Item], Result], item: Item) -> Future[Result]:
         """Start ``task(item)``; the future raises what the task raised, ``OutOfTime`` or ``OutOfMemory``."""
@@ -132,5 +145,6 @@ DOORS: Mapping[type, str] = {
     Combiner: "rivals.combiners",
     Policy: "rivals.policies",
     Judge: "rivals.judges",
+    Tuner: "rivals.tuners",
     Backend: "rivals.backends",
 }

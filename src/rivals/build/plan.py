@@ -71,6 +71,13 @@ def plan(
     return Plan(waves, kept, {name: wishes[name] for name in there}, {name: asked[name] for name in there})
 
 
+def search_key(asked: Mapping[str, Any]) -> str:
+    """What trials of a variant depend on: all it comes from, but who searches, in which space, for how long."""
+    variant = {name: value for name, value in asked["variant"].items() if name != "tune"}
+    fixed = {name: value for name, value in asked.items() if name != "tuning"} | {"variant": variant}
+    return hashlib.sha256(msgspec.json.encode(fixed, order="sorted")).hexdigest()
+
+
 def causes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """What differs between two builds' ``asked``, in words: a piece of code, a column, a package, an option."""
     old, new = _flat(msgspec.to_builtins(before)), _flat(msgspec.to_builtins(after))
@@ -114,6 +121,7 @@ def _asked(
         "code": {name: code[name] for name in code if not name.startswith(PACKAGE)},
         "model": _contents(model or variant.model) if variant.model else "",
         "members": {name: members[name] for name in variant.members},
+        "tuning": spec.tuning.model_dump(mode="json") if variant.tune else {},
         "packages": {name: _version(name) for name in PACKAGES}
         | {name.removeprefix(PACKAGE): code[name] for name in code if name.startswith(PACKAGE)},
     }

@@ -100,19 +100,20 @@ def _fitted(job: Job, rows: Rows, split: Split) -> tuple[Pipeline, Signature, Sa
     said = []
     for k, (train_rows, _) in enumerate(split.folds):
         block, others = arrays(job.features, str(k))
-        model = _fit(clone(unfitted), block, rows, train_rows)
-        said.append(_answers(model, others, rows.signature))
+        model = fit(clone(unfitted), block, rows, train_rows)
+        said.append(answers(model, others, rows.signature))
     block, others = arrays(job.features, FINAL)
     started = time.perf_counter()
-    model = _fit(clone(unfitted), block, rows, split.train)
+    model = fit(clone(unfitted), block, rows, split.train)
     seconds = time.perf_counter() - started
-    said.append(_answers(model, others, rows.signature))
+    said.append(answers(model, others, rows.signature))
     steps, step_seconds = fitted_steps(job.features)
     made = Pipeline([("features", steps), ("model", model)])
     return made, narrowed(rows.signature, job.columns), said, seconds + step_seconds
 
 
-def _fit(model: Any, block: NDArray[np.float32], rows: Rows, which: NDArray[np.int64]) -> Any:
+def fit(model: Any, block: NDArray[np.float32], rows: Rows, which: NDArray[np.int64]) -> Any:
+    """The model, fitted on the block of these rows."""
     if rows.weight is None:
         return model.fit(block, rows.labels[which])
     if not has_fit_parameter(model, "sample_weight"):
@@ -120,7 +121,7 @@ def _fit(model: Any, block: NDArray[np.float32], rows: Rows, which: NDArray[np.i
     return model.fit(block, rows.labels[which], sample_weight=rows.weight[which])
 
 
-def _answers(model: Any, block: Any, signature: Signature) -> NDArray[np.float64]:
+def answers(model: Any, block: Any, signature: Signature) -> NDArray[np.float64]:
     """Probabilities (rows, labels), zero for labels that it was not fitted on; or values (rows, 1)."""
     width = len(signature.labels) or 1
     if not len(block):
@@ -153,7 +154,7 @@ def _scored(job: Job, rows: Rows, split: Split) -> tuple[Any, Signature, Said, f
     if missing := [name for name in names if name not in inputs]:
         raise DataError(f"The model asks for the column {missing[0]!r}, which the data has not: {', '.join(inputs)}.")
     parts = [*(valid for _, valid in split.folds), split.test]
-    said = [_answers(made, rows.inputs[names].iloc[part], rows.signature) for part in parts]
+    said = [answers(made, rows.inputs[names].iloc[part], rows.signature) for part in parts]
     return made, narrowed(rows.signature, names), said, 0.0
 
 

@@ -22,18 +22,20 @@ from rivals.build.bundle import DRAFT, Bundle, write, write_ensemble
 from rivals.build.evaluate import measure, scores
 from rivals.build.folds import split
 from rivals.build.pipeline import StepsJob, keep, kept, share
-from rivals.build.plan import Plan, causes, plan
+from rivals.build.plan import Plan, causes, plan, search_key
 from rivals.build.receipt import Made
 from rivals.build.rows import digest, fingerprints, narrowed, prepare
 from rivals.build.train import READY, Fitted, Job, pipeline, train
 from rivals.ensemble.family import Ensemble
 from rivals.errors import RivalsError
+from rivals.flows.tune import Bench, options, plain, searches, tune
 from rivals.flows.workspace import Workspace
 from rivals.protocols import Backend, Combiner, Source
 from rivals.registry.blobs import Blobs
 from rivals.registry.lineage import Lineage, lineage
 from rivals.serve.runtimes import predictor
 from rivals.spec.project import VariantSpec
+from rivals.tune.search import Search, Tried
 from rivals.values import Trained, Use, Version
 
 SCRATCH = "build-"  # folders of builds under way
@@ -101,12 +103,16 @@ def train_project(
     notes: list[str] = []
     with _alone(workspace, notes):
         found, data = _planned(workspace, only)
+        keys = {name: search_key(asked) for name, asked in found.asked.items()}
+        tuned = [name for wave in found.waves for name in wave if workspace.spec.variant(name).tune]
+        studies = searches(workspace.spec, tuned, keys, workspace.state / "tuning")  # refused before anything is built
         for name in found.kept:
             tell(BuildEvent(name, "kept"))
         if found.waves:
             with _scratch(workspace) as work, _backend(workspace) as backend:
                 build = _Build(workspace, found, data, work, backend, tell, failed, notes)
                 build.prepare()
+                build.tune(studies, keys)
                 for wave in found.waves:
                     build.wave(wave)
     trained = [
@@ -200,10 +206,33 @@ class _Build:
                 job = StepsJob(key[0], spec.features.get(key[0], ()), variant.columns, self.rows, into)
                 self.features[key] = self.backend.submit(share, job)
 
+    def tune(self, studies: Sequence[Search], keys: Mapping[str, str]) -> None:
+        """Search the options of those that ask for it; what is built already, or cannot be, is not searched."""
+        self.best: dict[str, Tried] = {}
+        open_, features = [], dict[str, Path]()
+        for study in studies:
+            variant = self.workspace.spec.variant(study.name)
+            if receipt.kept(self.workspace.state / "bank" / self.plan.wishes[study.name]):
+                continue
+            try:
+                features[study.name] = self.features[variant.features or "", variant.columns].result()
+                open_.append(study)
+            except RivalsError as error:
+                self._fail(study.name, error)
+        if open_:
+            bench = Bench(self.workspace.state / "tuning", self.rows, features, self.backend)
+            self.best = tune(
+                self.workspace.spec, open_, keys, bench, lambda name, said: self.tell(BuildEvent(name, "tuning", said))
+            )
+        for study in open_:
+            if study.name not in self.best:
+                first = next(iter(study.tried.values()), None)
+                self._fail(study.name, RivalsError(f"no trial came to an end; the first: {first and first.error}"))
+
     def wave(self, names: Sequence[str]) -> None:
         """Build a wave, side by side; register each variant as it comes."""
         running: dict[Future[Made], str] = {}
-        for name in names:
+        for name in (name for name in names if name not in self.failed):
             # Built by a process whose coordinator did not live to hear of it.
             if earlier := receipt.kept(self.workspace.state / "bank" / self.plan.wishes[name]):
                 self._register(name, earlier)
@@ -225,6 +254,7 @@ class _Build:
     def _order(self, variant: VariantSpec) -> Order:
         state, name = self.workspace.state, variant.name
         family, features, banks = Use(variant.family or "", variant.with_), None, dict[str, Path]()
+        tried = self.best.get(name)
         members: dict[str, str] = {}
         for member in variant.members:
             if member in self.failed:
@@ -235,6 +265,8 @@ class _Build:
             family = Use(READY, {"path": self.data.models[name]})
         elif variant.kind == "train":
             features = self.features[variant.features or "", variant.columns].result()
+            if tried is not None:
+                family, features = self._tuned(variant, tried, features)
         combiner = Use(str(variant.with_.get("combiner", "mean"))) if members else None
         bank_folder = state / "bank" / self.plan.wishes[name]
         job = Job(name, family, self.rows, bank_folder, self.workspace.spec.measures, self.workspace.spec.seed)
@@ -246,6 +278,16 @@ class _Build:
             "commit": self.lineage.commit,
         }
         return Order(job, self.workspace.blobs.folder, facts, members, banks, combiner)
+
+    def _tuned(self, variant: VariantSpec, tried: Tried, features: Path) -> tuple[Use, Path]:
+        """The family as the search has found it, and its features: computed anew where steps were searched."""
+        usual = plain(self.workspace.spec, variant)
+        made = options(usual, tried.params)
+        if made.steps == usual.steps:
+            return made.family, features
+        into = self.work / f"features-best-{variant.name}"
+        job = StepsJob(variant.features or "", made.steps, variant.columns, self.rows, into)
+        return made.family, self.backend.submit(share, job).result()
 
     def _register(self, name: str, made: Made) -> None:
         fitted, bundle = made.fitted, made.bundle
@@ -270,7 +312,10 @@ class _Build:
         if bundle.manifest.reason:
             self.notes.append(f"{name}: not servable in process: {bundle.manifest.reason}")
         with self.workspace.store.transaction() as tx:
-            tx.put_trained(trained, version, {"p99_us": bundle.p99_us, "asked": self.plan.asked[name]})
+            extras = {"p99_us": bundle.p99_us, "asked": self.plan.asked[name]}
+            if (tried := self.best.get(name)) is not None:
+                extras["tuned"] = {"params": dict(tried.params), "loss": tried.loss}
+            tx.put_trained(trained, version, extras)
         self.tell(BuildEvent(name, "built", f"{fitted.scores.metrics[self.workspace.spec.measures[0]]:.4f}"))
 
     def _track(self, trained: Trained, bundle: Bundle) -> Version:

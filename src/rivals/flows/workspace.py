@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rivals import plugins
 from rivals.errors import RivalsError, SpecError
-from rivals.protocols import Combiner, Family, Judge, Policy, Source, Step
+from rivals.protocols import Combiner, Family, Judge, Policy, Source, Step, Tuner
 from rivals.registry.blobs import Blobs
 from rivals.registry.store import Store
 from rivals.spec.load import load
@@ -121,6 +121,8 @@ def _plugins(spec: ProjectSpec) -> Iterator[tuple[type[Any], Use]]:
     for variant in spec.variants:
         if variant.kind == "train":
             yield Family, Use(variant.family or "")
+        if variant.tune is not None:
+            yield Tuner, variant.tune
         if variant.kind == "ensemble":
             yield Combiner, Use(str(variant.with_.get("combiner", "mean")))
     yield from ((Judge, judge) for judge in spec.gate)

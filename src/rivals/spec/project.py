@@ -115,6 +115,7 @@ class VariantSpec(Part):
     members: tuple[str, ...] = ()
     model: str | None = None
     columns: tuple[str, ...] | None = None  # the inputs; all where nothing is said
+    tune: Plugin | None = None  # who searches, and in which space
 
     @model_validator(mode="after")
     def _one_kind(self) -> VariantSpec:
@@ -126,6 +127,8 @@ class VariantSpec(Part):
             raise ValueError("an ensemble has 'family: ensemble' and 'members'; one of the two is missing")
         if self.family == "ensemble" and self.features:
             raise ValueError("an ensemble asks its members, which have features of their own; remove 'features'")
+        if self.tune is not None and (self.model is not None or self.members):
+            raise ValueError("only a variant with features and a family is tuned; remove 'tune'")
         return self
 
     @property
@@ -229,6 +232,20 @@ class EndpointSpec(Part):
     webhooks: tuple[WebhookSpec, ...] = ()
 
 
+class TuningSpec(Part):
+    """One budget for all searches: seconds of computing, over all workers, or a number of trials, or both."""
+
+    budget: Annotated[float, BeforeValidator(as_seconds), Field(gt=0, allow_inf_nan=False)] | None = None
+    trials: int | None = Field(default=None, gt=0)
+    floor: Share = 0.25  # of an equal share: every variant gets as much
+    race: bool = True  # stop trials that will not beat the variant's best
+
+    @property
+    def seconds(self) -> float | None:
+        """The budget; a minute where nothing is said."""
+        return 60.0 if self.budget is None and self.trials is None else self.budget
+
+
 class LimitSpec(Part):
     """What one variant's building may cost."""
 
@@ -252,6 +269,7 @@ class ProjectSpec(Part):
     variants: tuple[VariantSpec, ...] = Field(min_length=1)
     gate: tuple[Plugin, ...] = ()
     endpoint: EndpointSpec | None = None
+    tuning: TuningSpec = TuningSpec()
     limits: LimitSpec = LimitSpec()
     tracking: TrackingSpec = TrackingSpec()
     seed: int = Field(default=0, ge=0, lt=2**32)
@@ -283,8 +301,6 @@ DEFAULT_METRICS: Mapping[str, tuple[str, ...]] = {
 
 # Announced in the documentation and not built yet: a clear word instead of a key that does nothing.
 COMING: Mapping[str, str] = {
-    "tuning": "tuning under a shared budget",
-    "tune": "tuning",
     "matrix": "matrix expansion",
     "drift": "drift detection",
     "retrain": "retraining on evidence",

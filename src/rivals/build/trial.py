@@ -1,0 +1,72 @@
+"""A point of a search space, tried on the folds: what a variant would lose with these options."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from rivals.build.evaluate import measure
+from rivals.build.folds import Split
+from rivals.build.pipeline import arrays
+from rivals.build.rows import Rows
+from rivals.build.train import answers, fit
+from rivals.errors import BuildError
+from rivals.plugins import make
+from rivals.protocols import Family
+from rivals.values import Use
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A family with its options, on rows and on features that ``pipeline.share`` laid down."""
+
+    family: Use
+    rows: Rows
+    split: Split
+    features: Path
+    metric: str
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Where a trial stands after a fold.
+
+    ``rows`` has a loss per row answered so far, fold after fold, where the metric is a mean of such; ``loss`` is the
+    metric on all of these rows, turned round where more is better; ``seconds`` what this fold took.
+    """
+
+    fold: int
+    last: bool
+    loss: float
+    rows: Floats | None
+    seconds: float
+
+
+def attempt(wanted: Attempt) -> Iterator[Part]:
+    """Fit and answer fold after fold. Raises ``BuildError`` or ``SpecError`` with a sentence."""
+    rows, split, signature = wanted.rows, wanted.split, wanted.rows.signature
+    metric = measure(wanted.metric, signature.task, signature.labels)
+    unfitted = make(Family, wanted.family).estimator(signature.task, wanted.seed)
+    said: list[Floats] = []
+    for k, (train, _) in enumerate(split.folds):
+        started = time.perf_counter()
+        block, others = arrays(wanted.features, str(k))
+        said.append(answers(fit(clone(unfitted), block, rows, train), others, signature))
+        places = np.concatenate([valid for _, valid in split.folds[: k + 1]])
+        outputs = np.concatenate(said)
+        target, weight = rows.target[places], None if rows.weight is None else rows.weight[places]
+        loss = metric.compute(target, outputs, weight) * (1 if metric.lower_is_better else -1)
+        if not math.isfinite(loss):
+            raise BuildError(f"its {wanted.metric} is no number")
+        each = metric.rows(target, outputs) if metric.rows and weight is None else None
+        yield Part(k, k + 1 == len(split.folds), float(loss), each, time.perf_counter() - started)

@@ -1,0 +1,204 @@
+"""Variants searched side by side, on a real backend."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rivals.build.folds import split
+from rivals.build.pipeline import StepsJob, keep, share
+from rivals.build.rows import prepare
+from rivals.errors import RivalsError
+from rivals.flows.train import BuildEvent, BuildReport, plan_project, train_project
+from rivals.flows.tune import Bench, before, searches, tune
+from rivals.flows.workspace import open_workspace
+from rivals.infra.backends.local import Local
+from rivals.plugins import make
+from rivals.protocols import Backend, Source
+from rivals.tune.search import Tried
+
+MODULE = """
+import numpy as np
+import pandas as pd
+
+
+def load(rows=600):
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=(2, rows))
+    frame = pd.DataFrame({"a": a, "b": b, "c": rng.choice(list("uvwxyz"), rows)})
+    frame["y"] = (rng.random(rows) < 1 / (1 + np.exp(b - a))).astype(int)
+    return frame
+"""
+PROJECT = """
+project: toy
+data: {{source: {{use: function, with: {{function: "{module}:load"}}}}, task: binary, target: y}}
+features:
+  all: [{{use: impute, with: {{columns: numeric}}}}, {{use: encode}}]
+variants:
+  - {{name: plain, features: all, family: sklearn, with: {{estimator: LogisticRegression}}}}
+  - name: logistic
+    features: all
+    family: sklearn
+    with: {{estimator: LogisticRegression}}
+    tune: {{use: {tuner}, with: {{space: {{C: {{float: [0.001, 10], log: true}}, encode.min_frequency: {{int: [1, 90]}}}}}}}}
+  - name: tree
+    features: all
+    family: sklearn
+    with: {{estimator: DecisionTreeClassifier}}
+    tune: {{use: {tuner}, with: {{space: auto}}}}
+tuning: {tuning}
+"""
+
+
+def project(folder: Path, tuner: str = "random", tuning: str = "{trials: 16}", **swap: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    module = f"toy_tune_{abs(hash(str(folder)))}"
+    (folder / f"{module}.py").write_text(MODULE)
+    text = PROJECT.format(module=module, tuner=tuner, tuning=tuning)
+    for old, new in swap.items():
+        text = text.replace(old, new)
+    (folder / "rivals.yaml").write_text(text)
+    return folder
+
+
+class Here:
+    """A backend without processes."""
+
+    workers = 1
+
+    def submit(self, task: Callable[[Any], Any], item: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        try:
+            done.set_result(task(item))
+        except RivalsError as error:
+            done.set_exception(error)
+        return done
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+
+def search(folder: Path, backend: Backend | None = None) -> dict[str, Tried]:
+    """The search without the build around it."""
+    workspace = open_workspace(folder)
+    spec, work = workspace.spec, folder / "work"
+    rows = prepare(make(Source, spec.data.source).read(), spec.data)
+    laid = keep(rows, split(len(rows), folds=3, test=0.2), work / "rows")
+    names = [one.name for one in spec.variants if one.tune]
+    keys = {name: name for name in names}
+    studies = searches(spec, names, keys, workspace.state / "tuning")
+    features = share(StepsJob("all", spec.features["all"], None, laid, work / "features"))
+    bench = Bench(workspace.state / "tuning", laid, dict.fromkeys(names, features), backend or Here())
+    return tune(spec, studies, keys, bench)
+
+
+def train(folder: Path) -> tuple[BuildReport, list[BuildEvent]]:
+    events: list[BuildEvent] = []
+    workspace = open_workspace(folder)
+    report = train_project(workspace, tell=events.append)
+    workspace.store.close()
+    return report, events
+
+
+def trials(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    found = {}
+    for one in sorted((folder / ".rivals" / "tuning").iterdir()):
+        told = (json.loads(file.read_bytes()) for file in one.glob("*.json"))
+        found[one.name] = sorted(told, key=lambda t: t["number"])
+    return found
+
+
+@pytest.mark.parametrize("tuner", ["random", "grid", "optuna", "hyperopt"])
+def test_one_word_changes_the_tuner(tmp_path: Path, tuner: str) -> None:
+    folder = project(tmp_path / tuner, tuner)
+    best = search(folder)
+    found = trials(folder)
+    assert set(best) == set(found) == {"logistic", "tree"}
+    assert sum(map(len, found.values())) == 16
+    assert all(len(one) >= 4 for one in found.values())
+    for name, one in found.items():
+        assert one[0]["params"] == {}  # the first trial is the variant as it is
+        whole = [t["loss"] for t in one if not t["stopped"] and t["loss"] is not None]
+        assert best[name].loss == min(whole) <= one[0]["loss"]
+
+
+def test_train_builds_the_best_of_every_variant_and_a_longer_budget_goes_on(tmp_path: Path) -> None:
+    folder = project(tmp_path / "p")
+    report, events = train(folder)
+    assert not report.failed
+    assert {one.variant for one in report.trained} == {"plain", "logistic", "tree"}
+    assert {event.variant for event in events if event.state == "tuning"} == {"logistic", "tree"}
+    store, first = open_workspace(folder).store, trials(folder)
+    for name in ("logistic", "tree"):
+        tuned = store.trained_extras(name)["tuned"]
+        assert tuned["params"] in [t["params"] for one in first.values() for t in one if t["loss"] == tuned["loss"]]
+    store.close()
+    assert set(plan_project(open_workspace(folder)).values()) == {"built already"}
+    text = (folder / "rivals.yaml").read_text()
+    (folder / "rivals.yaml").write_text(text.replace("trials: 16", "trials: 24"))
+    report, _ = train(folder)
+    assert report.kept == ("plain",)
+    longer = trials(folder)
+    assert sum(map(len, longer.values())) == 24
+    for key, known in first.items():
+        assert longer[key][: len(known)] == known
+
+
+@pytest.mark.parametrize("tuner", ["grid", "random"])
+def test_the_same_seed_tries_the_same_points_on_one_process_and_on_two(tmp_path: Path, tuner: str) -> None:
+    alone = {"    tune: {use: " + tuner + ", with: {space: auto}}\n": ""}
+    points = []
+    for workers in (1, 2):
+        folder = project(tmp_path / str(workers), tuner, "{trials: 14, race: false}", **alone)
+        backend = Local(workers=workers)
+        try:
+            search(folder, backend)
+        finally:
+            backend.close()
+        points.append([t["params"] for t in trials(folder)["logistic"]])
+    assert points[0] == points[1]
+    assert len(points[0]) == 14
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("[0.001, 10]", "[10, 0.001]", "variant logistic: tune: space.C: low is 10 and high is 0.001"),
+        ("{C: {float", "{c: {float", "space.c: LogisticRegression has no parameter 'c'. Did you mean 'C'"),
+        ("encode.min_frequency", "encode.min_freq", "space.encode.min_freq: "),
+        ("encode.min_frequency", "encoder.min_frequency", "space.encoder.min_frequency: no steps of the variant are"),
+        ("use: random", "use: optuan", "No tuner is called 'optuan'. Did you mean 'optuna'?"),
+        ("space: auto", "space: auto, sampler: tpe", "Tuner 'random'"),
+        ("budget: 0s", "budget: 0s", "greater than 0"),
+    ],
+)
+def test_a_bad_space_is_refused_before_the_first_trial(tmp_path: Path, old: str, new: str, sentence: str) -> None:
+    folder = project(tmp_path / "p", tuning="{budget: 0s}" if "budget" in old else "{trials: 9}", **{old: new})
+    with pytest.raises(RivalsError) as refused:
+        search(folder)
+    assert sentence in str(refused.value)
+    assert not (folder / ".rivals" / "tuning").exists()
+
+
+def test_a_point_that_fails_is_told_and_the_others_go_on(tmp_path: Path) -> None:
+    folder = project(tmp_path / "p", **{"C: {float: [0.001, 10], log: true}": "solver: [lbfgs, no]"})
+    best = search(folder)
+    failed = [t for t in trials(folder)["logistic"] if t["error"]]
+    assert failed
+    assert all("solver" in t["error"] and t["loss"] is None for t in failed)
+    assert best["logistic"].params.get("solver") != "no"
+
+
+def test_trials_are_read_as_they_were_written(tmp_path: Path) -> None:
+    folder = project(tmp_path / "p")
+    search(folder)
+    for one in (folder / ".rivals" / "tuning").iterdir():
+        for tried in before(one):
+            assert tried.whole == (not tried.stopped and math.isfinite(tried.loss))
+            assert tried.folds == 3 or tried.stopped or tried.error
