@@ -276,6 +276,20 @@ def verify(call: Call) -> None:
 
 
 @verb(app, project=False)
+def certify(
+    call: Call, quick: Annotated[bool, typer.Option("--quick", help="200 rollouts of each kind, not 2,000.")] = False
+) -> None:
+    """Simulate rollouts and show how often their judge is wrong, and how often it finds harm. Exit 1: too often."""
+    from rivals.app.show import certificate_text
+    from rivals.flows.certify import certify as simulate
+
+    found = simulate(quick=quick, say=call.say)
+    call.show(found, certificate_text(found))
+    if found.faults:
+        raise typer.Exit(1)
+
+
+@verb(app, project=False)
 def audit(
     call: Call,
     log: Annotated[Path, typer.Argument(help="Parquet or CSV: time, variant, and failed, label and score, or reward.")],

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rivals.decide.audit import Audit
     from rivals.decide.compare import Leaderboard
     from rivals.decide.disagreement import Disagreement
+    from rivals.flows.certify import Certificate
     from rivals.flows.train import BuildEvent, BuildReport
 
 
@@ -210,3 +211,20 @@ def _log_e(figures: Mapping[str, float]) -> str:
 
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
+
+
+def certificate_text(found: Certificate) -> str:
+    """One line per kind of traffic, then whether all is as it should be."""
+    lines = [f"{'traffic':29}{'requests':>10}{'times':>7}{'rolled back':>13}{'promoted':>10}{'found':>8}{'right':>8}"]
+    lines += [
+        f"{one.traffic:29}{one.requests:>10,}{one.ratio:>7.1f}{one.false_rollback:>13.1%}{one.false_promotion:>10.1%}"
+        f"{one.power:>8.1%}{one.right:>8.1%}"
+        for one in found.cells
+    ]
+    lines.append(
+        f"{found.rollouts:,} rollouts each, alpha {found.alpha:.0%}. Rolled back: equals. Promoted: at the margin, "
+        f"failing {1 + found.margin:g} times as often.\nFound: the harm of failing so many times as often; right: "
+        "of the decisions then."
+    )
+    lines.append(f"{found.looks:,} looks retraced through the evidence and the judge of rollouts.")
+    return "\n".join([*lines, *(found.faults or ["Every cell is within its bounds."])])
