@@ -26,11 +26,13 @@ check: .venv/dev  ## format, lint, types, import contracts
 prove: .venv/dev  ## every figure the documentation claims
 	$(BIN)/python benchmarks/prove_rollouts.py
 	$(BIN)/python benchmarks/prove_replays.py
+	$(BIN)/rivals certify
 
 bench: .venv/dev
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/bank.py
+	$(BIN)/python benchmarks/judging.py
 
 up: .venv/demo  ## serve the demo until stopped
 	$(BIN)/python examples/flights/demo.py --up

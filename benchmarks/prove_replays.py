@@ -20,6 +20,9 @@ import os
 import statistics
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache, partial
+from multiprocessing import get_context
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -52,6 +55,7 @@ MEASURE: Measure[EvidenceState] = Measure(
 )
 
 
+@cache  # once per process; workers are forked and inherit it
 def said() -> tuple[pd.DataFrame, dict[str, tuple[np.ndarray, np.ndarray]]]:
     """The period's flights with their day, and per case what champion and challenger say of them."""
     frame = flights()
@@ -72,23 +76,25 @@ def said() -> tuple[pd.DataFrame, dict[str, tuple[np.ndarray, np.ndarray]]]:
     }
 
 
-def replay(period: pd.DataFrame, champion: np.ndarray, challenger: np.ndarray, case: str, number: int) -> Course:
-    """One rollout over ``DAYS`` days drawn from those of the period."""
-    rng = np.random.default_rng([number, *case.encode()])
+def resampled(
+    period: pd.DataFrame, answers: tuple[np.ndarray, np.ndarray], case: str, rng: np.random.Generator,
+    days: int = DAYS, part: float = PART,
+) -> Traffic:  # fmt: skip
+    """So many days drawn from those of the period, a part of the flights of each."""
+    champion, challenger = answers
     by_day = [rows for _, rows in sorted(period.groupby("day").indices.items())]
     picked, moved = [], []
-    for day, drawn in enumerate(rng.integers(len(by_day), size=DAYS)):
-        rows = by_day[drawn][rng.random(len(by_day[drawn])) < PART]
+    for day, drawn in enumerate(rng.integers(len(by_day), size=days)):
+        rows = by_day[drawn][rng.random(len(by_day[drawn])) < part]
         picked.append(rows)
         moved.append(np.full(len(rows), (day - drawn) * DAY))
     rows, shift = np.concatenate(picked), np.concatenate(moved)
     ours, theirs = champion[rows], challenger[rows]
     if case == "even":
-        swap = np.repeat(rng.random(DAYS) < 0.5, [len(one) for one in picked])
+        swap = np.repeat(rng.random(days) < 0.5, [len(one) for one in picked])
         ours, theirs = np.where(swap, theirs, ours), np.where(swap, ours, theirs)
-    moments = period["time"].to_numpy(float)[rows] + shift
-    traffic = Traffic(
-        time=moments,
+    return Traffic(
+        time=period["time"].to_numpy(float)[rows] + shift,
         label=period["late"].to_numpy(float)[rows],
         due=period["due"].to_numpy(float)[rows] + shift,
         champion=ours,
@@ -97,6 +103,13 @@ def replay(period: pd.DataFrame, champion: np.ndarray, challenger: np.ndarray, c
         challenger_failed=rng.random(len(rows)) < FAILING,
         slices=[(f"origin={one}",) for one in period["origin"].to_numpy()[rows]],
     )
+
+
+def replay(case: str, number: int) -> Course:
+    """One rollout over ``DAYS`` days drawn from those of the period."""
+    period, answers = said()
+    rng = np.random.default_rng([number, *case.encode()])
+    traffic = resampled(period, answers[case], case, rng)
     rollout = start(
         endpoint="flights",
         champion=Version("champion", "a" * 64),
@@ -114,11 +127,12 @@ def replay(period: pd.DataFrame, champion: np.ndarray, challenger: np.ndarray, c
 def main() -> int:
     """Run all cases; print what became of them."""
     replays = int(sys.argv[1]) if len(sys.argv) > 1 else REPLAYS
-    period, answers = said()
+    _, answers = said()
     kept = True
-    for case, (champion, challenger) in answers.items():
+    pool = ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("fork"))
+    for case in answers:
         began = time.perf_counter()
-        courses = [replay(period, champion, challenger, case, number) for number in range(replays)]
+        courses = list(pool.map(partial(replay, case), range(replays), chunksize=max(1, replays // 16)))
         phases = [course.rollout.phase for course in courses]
         back = phases.count(Phase.ROLLED_BACK)
         days = [course.days for course in courses if course.rollout.phase is Phase.ROLLED_BACK]

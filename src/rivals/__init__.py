@@ -1,6 +1,7 @@
 """Many model variants: built side by side, compared honestly, served and decided on evidence.
 
-``rivals.Project`` has the verbs; the nouns are in ``rivals.values``, the mistakes in ``rivals.errors``.
+``rivals.Project`` has the verbs, ``rivals.compare`` ranks estimators on a frame; the nouns are in ``rivals.values``,
+the mistakes in ``rivals.errors``.
 Names load on first use, so that ``import rivals`` costs nothing.
 """
 
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rivals.errors import RivalsError
+    from rivals.flows.frames import compare
     from rivals.flows.project import Project
 
 __version__ = "0.1.0"
-__all__ = ["Project", "RivalsError", "__version__"]
+__all__ = ["Project", "RivalsError", "__version__", "compare"]
 
-_HOMES = {"Project": "rivals.flows.project", "RivalsError": "rivals.errors"}
+_HOMES = {"Project": "rivals.flows.project", "compare": "rivals.flows.frames", "RivalsError": "rivals.errors"}
 
 
 def __getattr__(name: str) -> Any:

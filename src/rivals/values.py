@@ -290,20 +290,25 @@ class Evidence:
 
 
 class Phase(StrEnum):
-    """Where a rollout is. The last four are final."""
+    """Where a rollout is. The last five are final."""
 
     SHADOW = "shadow"
     CANARY = "canary"
+    WATCH = "watch"  # promoted a while ago; the former champion is kept warm, to go back to
     PAUSED = "paused"
     PROMOTED = "promoted"
     ROLLED_BACK = "rolled_back"
     HELD = "held"  # ended without enough evidence; the champion stays
+    CONCLUDED = "concluded"  # a trial, a watch or a test with several challengers that ended; its reason says how
     ABORTED = "aborted"
 
     @property
     def final(self) -> bool:
         """Whether nothing will change any more."""
-        return self in {Phase.PROMOTED, Phase.ROLLED_BACK, Phase.HELD, Phase.ABORTED}
+        return self in {Phase.PROMOTED, Phase.ROLLED_BACK, Phase.HELD, Phase.CONCLUDED, Phase.ABORTED}
+
+
+Strategy = Literal["canary", "bluegreen", "shadow", "bounded", "ab"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,10 +331,14 @@ class Rollout:
     reason: str = ""  # why it ended
     base_revision: int = 0  # the table to go back to
     alpha: float | None = None  # level of its promotion, from the error budget; None: a person promotes
+    strategy: Strategy | Literal["watch"] = "canary"
+    watch: float = 0.0  # seconds that the former champion stays warm after a promotion
 
     @property
     def share(self) -> float:
         """The challenger's present share of live traffic."""
+        if self.phase is Phase.WATCH:
+            return 1.0
         return self.steps[self.step] if self.phase is Phase.CANARY and self.step >= 0 else 0.0
 
 
@@ -346,7 +355,9 @@ class SetRoutes:
 
 @dataclass(frozen=True, slots=True)
 class Promote:
-    """Make the challenger the champion."""
+    """Make the challenger the champion; ``warm`` keeps the former one in the shadow, to go back to."""
+
+    warm: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,21 @@ def test_equal_challengers_are_rarely_found_bad() -> None:
     assert bad / 400 <= 0.061
 
 
+def test_where_failures_are_common_successes_count_too() -> None:
+    """40 challengers that fail in 60 % and not in 50 %, 2,000 requests; and 150 equals, at most 9.1 % found bad.
+
+    Where the share is estimated, drawing without replacement takes successes in; where it was logged, bets do.
+    """
+    logs = [rollout(seed, 2_000, 0.1, (0.5, 0.6), days=1) for seed in range(40)]
+    logged, estimated = (
+        sum(look(one).status is Status.FAIL for one in few)
+        for few in (logs, [replace(one, share=None) for one in logs])
+    )
+    assert logged >= estimated >= 20
+    equal = [look(rollout(seed, 2_000, 0.1, (0.5, 0.5), days=1)).status is Status.FAIL for seed in range(150)]
+    assert sum(equal) / 150 <= 0.091
+
+
 def ramped(seed: int, factor: float, rows: int = 60_000) -> Log:
     """A canary from 5 to 50 % while the base rate falls from 4 to 1 %; ``factor`` times as bad as the champion."""
     shares, base = np.repeat([0.05, 0.25, 0.5], rows // 3), np.repeat([0.04, 0.02, 0.01], rows // 3)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from rivals.flows.begin import start_rollout
 from rivals.flows.control import publish
 from rivals.flows.fences import Check, Preflight, config_digest, keep_preflight
-from rivals.flows.rollout import start_rollout, tick
+from rivals.flows.rollout import tick
 from rivals.flows.serve import endpoint_config, first_table
 from rivals.flows.workspace import Workspace, open_workspace
 from rivals.registry.ledger import Ledger

@@ -13,8 +13,8 @@ import pytest
 from rivals.bundles import MANIFEST, BundleManifest
 from rivals.errors import RivalsError, RolloutError
 from rivals.flows.archive import Keeper, archive_of, settled
+from rivals.flows.begin import _unseen
 from rivals.flows.forget import forget_unit
-from rivals.flows.rollout import _unseen
 from rivals.flows.workspace import Workspace, open_workspace
 from rivals.observe.evidence import begin
 from rivals.registry.ledger import Ledger

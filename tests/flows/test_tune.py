@@ -94,7 +94,8 @@ def search(folder: Path, backend: Backend | None = None) -> dict[str, Tried]:
     keys = {name: name for name in names}
     studies = searches(spec, names, keys, workspace.state / "tuning")
     features = share(StepsJob("all", spec.features["all"], None, laid, work / "features"))
-    bench = Bench(workspace.state / "tuning", laid, dict.fromkeys(names, features), backend or Here())
+    every = dict.fromkeys(names, laid)
+    bench = Bench(workspace.state / "tuning", every, dict.fromkeys(names, features), backend or Here())
     return tune(spec, studies, keys, bench)
 
 

@@ -123,7 +123,7 @@ def test_a_judged_promotion_is_told_as_one(site: Callable[..., Site], receiver: 
     for _ in range(2):
         one.judge()
     courier.round()
-    assert receiver.events() == ["rollout.started", "rollout.grown", "rollout.promoted"]
+    assert receiver.events() == ["rollout.started", "rollout.grown", "rollout.promoted", "rollout.watched"]
 
 
 def test_only_what_was_asked_for_is_told(site: Callable[..., Site], receiver: Receiver) -> None:

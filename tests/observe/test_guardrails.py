@@ -28,6 +28,7 @@ from rivals.observe.guardrails import (
     reward_found,
     slices_found,
 )
+from rivals.statistics.eprocess import on_good
 from rivals.statistics.ratio import ALARM
 from rivals.values import Exposure, Outcome, Pair, Rewarded, Rollout, Version
 
@@ -58,7 +59,7 @@ def after(exposures: list[Exposure], tau_ms: float | None = 10.0) -> EvidenceSta
 
 def test_slow_is_above_the_threshold_or_no_answer_at_all() -> None:
     quick = after([asked(1, ms=10.0)])
-    assert quick.slow.arm == begin(ROLLOUT).slow.arm
+    assert (quick.slow.arm, quick.slow.waiting) == (begin(ROLLOUT).slow.arm, ((2.0, 0.5, 0, 1),))
     assert after([asked(1, ms=10.1)]).slow.arm == after([asked(1, outcome=Outcome.DEADLINE)]).slow.arm != quick.slow.arm
 
 
@@ -85,10 +86,12 @@ def first_slow(rng: np.random.Generator, shift: float, requests: int) -> float:
     tau = math.exp(0.6 * 2.3263)
     theirs = rng.random(requests) < 0.5
     ms = np.exp(rng.normal(0, 0.6, requests)) * np.where(theirs, shift, 1.0)
-    state = begin(ROLLOUT, tau_ms=tau)
-    for number in np.flatnonzero(ms > tau).tolist():  # quick answers leave the harm as it is
+    state, before = begin(ROLLOUT, tau_ms=tau), 0
+    for number in np.flatnonzero(ms > tau).tolist():
+        quick = int(theirs[before:number].sum())  # told at once, as `advance` gathers them
+        arm, before = on_good(state.slow.arm, number - before - quick, quick, 0.5), number + 1
         one = asked(number, "new" if theirs[number] else "old", float(ms[number]))
-        state = advance(state, [one], (), 1e6, RULES)
+        state = advance(replace(state, slow=replace(state.slow, arm=arm)), [one], (), 1e6, RULES)
         if state.slow.arm.harm.highest >= PROOF:
             return float(number)
     return math.inf

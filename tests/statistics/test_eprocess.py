@@ -15,7 +15,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rivals.statistics.eprocess import WARM_UP, BlockBets, FailureArm, RateLimit, on_answers, on_block, on_failure
+from rivals.statistics.eprocess import (
+    WARM_UP,
+    BlockBets,
+    FailureArm,
+    RateLimit,
+    bets_on_fine,
+    bets_on_harm,
+    on_answers,
+    on_batch,
+    on_block,
+    on_failure,
+    on_good,
+)
 
 ALPHA = 0.05
 PROOF = math.log(1 / ALPHA)
@@ -110,6 +122,70 @@ def test_a_ramp_under_a_falling_base_rate_does_not_deceive(ratio: float, low: fl
     assert low <= found / 150 <= high
     if ratio == 1.0:
         assert deceived / 150 > 0.9  # what pooling would have said
+
+
+SHARES = st.floats(0.001, 0.999)
+
+
+@given(SHARES, st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+@settings(max_examples=200)
+def test_no_bet_on_harm_is_worth_more_than_it_costs_while_there_is_none(
+    share: float, belief: float, champion: float, part: float
+) -> None:
+    """Given how a unit ended, whatever is believed of the base rate; the champion fails at most as rarely."""
+    challenger, bets = champion * part, bets_on_harm(share, belief)
+    for (theirs, ours), its, hers in ((bets.failed, champion, challenger), (bets.good, 1 - champion, 1 - challenger)):
+        whole = (1 - share) * its + share * hers
+        for one, other in zip(theirs, ours, strict=True):
+            worth = (1 - share) * its * math.exp(one) + share * hers * math.exp(other)
+            assert worth <= whole * (1 + 1e-9)
+            assert part < 1 or worth == pytest.approx(whole)
+
+
+@given(SHARES, st.floats(0.01, 3), st.floats(1, 5))
+@settings(max_examples=200)
+def test_no_bet_on_acceptable_is_worth_more_than_it_costs_from_the_margin_on(
+    share: float, margin: float, beyond: float
+) -> None:
+    ratio = (1 + margin) * beyond
+    falls = share * ratio / (share * ratio + 1 - share)
+    for one, other in zip(*bets_on_fine(share, margin), strict=True):
+        assert (1 - falls) * math.exp(one) + falls * math.exp(other) <= 1 + 1e-9
+
+
+STREAM = st.lists(st.tuples(st.booleans(), st.booleans(), st.sampled_from([0.1, 0.5])), max_size=40)
+
+
+@given(STREAM, st.data())
+@settings(max_examples=50)
+def test_units_that_come_once_are_the_same_to_the_bit_however_they_are_batched(
+    stream: list[tuple[bool, bool, float]], data: st.DataObject
+) -> None:
+    one_by_one = batched = FailureArm()
+    waiting: list[bool] = []
+    for at, (hers, failed, share) in enumerate(stream):
+        if failed:
+            one_by_one = on_failure(one_by_one, hers, share, 0.5, once=True)
+        else:
+            one_by_one = on_good(one_by_one, int(not hers), int(hers), share)
+            waiting.append(hers)
+        ends = failed or at + 1 == len(stream) or stream[at + 1][2] != share or data.draw(st.booleans())
+        if ends and waiting:
+            batched, waiting = on_good(batched, waiting.count(False), waiting.count(True), share), []
+        if failed:
+            batched = on_failure(batched, hers, share, 0.5, once=True)
+    assert batched == one_by_one
+
+
+def test_a_batch_without_order_is_worth_what_its_units_are_one_by_one() -> None:
+    arm = on_batch(FailureArm(), (3, 9), (37, 31), (0.5, 0.5), 0.5)
+    other = on_good(FailureArm(), 37, 31, 0.5)
+    for hers in [False] * 3 + [True] * 9:
+        other = on_failure(other, hers, 0.5, 0.5)
+    assert arm.harm.logs == pytest.approx(other.harm.logs)  # before the first belief, good units are not bet on
+    assert arm.champion == (40, 3)
+    again, low = (on_batch(arm, (3, 9), (37, 31), shares, 0.5) for shares in ((0.5, 0.5), (0.4, 0.5)))
+    assert low.harm.highest < again.harm.highest
 
 
 @pytest.mark.parametrize(

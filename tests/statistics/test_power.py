@@ -7,7 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from rivals.decide.certificate import Segment, drawn
 from rivals.errors import DataError
+from rivals.statistics.fleet import first, fleet
 from rivals.statistics.power import expected_days, requests_for_harm, units_for_means, units_for_rates
 
 
@@ -83,12 +85,19 @@ def test_a_difference_of_nothing_has_no_sample_size() -> None:
 
 
 @pytest.mark.parametrize(
-    ("challenger", "share", "median"), [(0.02, 0.1, 9_345), (0.03, 0.1, 2_653), (0.02, 0.5, 3_868)]
+    ("champion", "challenger", "share"), [(0.01, 0.02, 0.1), (0.01, 0.03, 0.1), (0.01, 0.02, 0.5), (0.5, 0.6, 0.5)]
 )
-def test_requests_for_harm_lie_a_quarter_above_the_reference_medians(
-    challenger: float, share: float, median: float
+def test_half_of_the_rollouts_find_harm_in_the_requests_expected_or_a_little_sooner(
+    champion: float, challenger: float, share: float
 ) -> None:
-    assert median / requests_for_harm(0.01, challenger, share) == pytest.approx(0.75, abs=0.035)
+    """The median of 200 simulated ones, whose standard error is about 0.06 of the expectation."""
+    expected, rng = requests_for_harm(champion, challenger, share), np.random.default_rng(13)
+    segment, taken = Segment(int(4 * expected), champion, share), []
+    for events in drawn([segment], challenger / champion, 200, rng):
+        asked = np.cumsum(events.good + events.ours + events.failed, axis=1)
+        at = first(fleet(events, 0.5).harm, math.log(20))
+        taken += [float(one[when]) if when < len(one) else math.inf for one, when in zip(asked, at, strict=True)]
+    assert 0.7 < np.median(taken) / expected < 1
 
 
 def test_there_is_no_harm_to_wait_for_where_there_is_none_to_see() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rivals.statistics.eprocess import BlockBets, on_block
-from rivals.statistics.fleet import fleet
+from rivals.statistics.fleet import Events, fleet
 
 RUNS, BOUND = 300, 0.061
 FAR = 2 * BOUND
@@ -21,21 +21,16 @@ Bits = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 
-def padded(rows: list[Bits]) -> tuple[Bits, NDArray[np.int64]]:
-    count = np.array([len(row) for row in rows])
-    whole = np.zeros((len(rows), max(1, int(count.max()))), bool)
-    for number, row in enumerate(rows):
-        whole[number, : len(row)] = row
-    return whole, count
-
-
 def harm(rows: list[Bits], share: float | list[Floats] = 0.5) -> float:
-    """Share of runs in which harm was ever proven, from whose each failure was."""
-    challenger, count = padded(rows)
-    shares = np.full(challenger.shape, 0.5)
+    """Share of runs in which harm was ever proven, from whose each failure was; units that come again, or any."""
+    failed = np.arange(max(1, *map(len, rows))) < np.array([len(row) for row in rows])[:, None]
+    challenger, shares = np.zeros(failed.shape, bool), np.full(failed.shape, 0.5)
     for number, row in enumerate(rows):
+        challenger[number, : len(row)] = row
         shares[number, : len(row)] = share if isinstance(share, float) else share[number]
-    return float((fleet(challenger, shares, 0.5, count).harm[:, -1] >= LEVEL).mean())
+    none = np.zeros(failed.shape, np.int64)
+    found = fleet(Events(failed, challenger, shares, none, none), 0.5, once=False)
+    return float((found.harm[:, -1] >= LEVEL).mean())
 
 
 def shown(trap: str, naive: float, ours: float) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from rivals.flows.rollout import routes
+from rivals.flows.routing import routes
 from rivals.flows.workspace import open_workspace
 from rivals.values import SetRoutes
 

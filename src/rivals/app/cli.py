@@ -35,6 +35,7 @@ class Clock(StrEnum):
 
 
 JUDGE = Path(".rivals/judge.db")
+HERE = Path()
 
 
 def main() -> None:
@@ -67,9 +68,34 @@ def schema() -> None:
     """Print the JSON Schema of the project file."""
     import json
 
-    from rivals.spec.project import ProjectSpec
+    from rivals.plugins import names
+    from rivals.protocols import DOORS
+    from rivals.spec.schema import schema as schema_of
 
-    typer.echo(json.dumps(ProjectSpec.model_json_schema(by_alias=True), indent=2))
+    typer.echo(json.dumps(schema_of({door.__name__: names(door) for door in DOORS}), indent=2))
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="A folder without a project file; made if it is not there.")] = HERE,
+    template: Annotated[str, typer.Option("--template", help="What to begin with.")] = "binary",
+) -> None:
+    """Make a project that runs as it is."""
+    from rivals.flows.init import init_project
+
+    made = init_project(folder, template)
+    typer.echo(f"{', '.join(made)} in {folder}; next: cd {folder} && rivals train && rivals compare")
+
+
+@verb(app)
+def doctor(call: Call) -> None:
+    """Say what is wrong with this installation, and with the project if there is one. Exit 1 if something is."""
+    from rivals.flows.doctor import examine
+
+    found = examine(call.file, call.settings)
+    call.show(found, "\n".join(f"{one.state:<8} {one.what}: {one.told}" for one in found))
+    if any(one.state == "broken" for one in found):
+        raise typer.Exit(1)
 
 
 @verb(app)
@@ -266,6 +292,20 @@ def verify(call: Call) -> None:
     erased = f", {found['erased']} rest on what was erased" if found["erased"] else ""
     told = f"{found['derived']} of {found['judged']} decisions derived again{erased}"
     call.show(found, f"{found['entries']} entries, the chain holds, {told}; its head is {found['head']}.")
+
+
+@verb(app, project=False)
+def certify(
+    call: Call, quick: Annotated[bool, typer.Option("--quick", help="200 rollouts of each kind, not 2,000.")] = False
+) -> None:
+    """Simulate rollouts and show how often their judge is wrong, and how often it finds harm. Exit 1: too often."""
+    from rivals.app.show import certificate_text
+    from rivals.flows.certify import certify as simulate
+
+    found = simulate(quick=quick, say=call.say)
+    call.show(found, certificate_text(found))
+    if found.faults:
+        raise typer.Exit(1)
 
 
 @verb(app, project=False)

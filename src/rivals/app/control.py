@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 import uvicorn
@@ -21,10 +21,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rivals.errors import Conflict, RivalsError
+from rivals.flows.begin import start_rollout
 from rivals.flows.control import Control
 from rivals.flows.operators import approve, freeze, pin, quarantine, roll_back_to
 from rivals.flows.preflight import run_preflight
-from rivals.flows.rollout import start_rollout, steer
+from rivals.flows.rollout import steer
 from rivals.flows.status import assignment_of, explain_request, history_of, rollout_of, status_of
 from rivals.flows.verdict import Bench, Reply
 from rivals.flows.verify import verify_ledger
@@ -33,9 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from rivals.flows.workspace import Workspace
+from rivals.values import Strategy
 
 PARENT = 0.5  # seconds between two looks at who started this process
-STEERING = ("pause", "resume", "promote", "rollback")
+STEERING = ("pause", "resume", "advance", "promote", "rollback")
+STRATEGIES = get_args(Strategy)
 
 
 def run(workspace: Workspace, host: str, port: int, clock: str) -> None:
@@ -69,7 +72,14 @@ def make_app(workspace: Workspace, clock: str) -> Starlette:
         return {"judged": loop.judged, "exposures": loop.exposures, "clock": clock}
 
     def start(_: Request, body: Any) -> Any:
-        return start_rollout(workspace, _field(body, "variant"), by=_by(body), force=_flag(body, "force"))
+        others = body.get("others", []) if isinstance(body, dict) else []
+        strategy = body.get("strategy") if isinstance(body, dict) else None
+        if not (isinstance(others, list) and all(isinstance(one, str) for one in others)):
+            raise RivalsError('"others" is a list of variants, as ["c", "d"].')
+        if strategy not in {None, *STRATEGIES}:
+            raise RivalsError(f'"strategy" is one of {", ".join(STRATEGIES)}.')
+        names = (_field(body, "variant"), *others)
+        return start_rollout(workspace, *names, strategy=strategy, by=_by(body), force=_flag(body, "force"))
 
     routes = [
         _get("/api/clock", clocks),
@@ -119,7 +129,10 @@ def _steering(workspace: Workspace, name: str) -> Callable[[Request, Any], Any]:
     def answer(_: Request, body: Any) -> Any:
         if name == "rollback" and isinstance(body, dict) and isinstance(to := body.get("to"), int):
             return roll_back_to(workspace, to, by=_by(body))
-        return steer(workspace, name, by=_by(body))
+        whose = body.get("variant", "") if isinstance(body, dict) else ""
+        if not isinstance(whose, str):
+            raise RivalsError('"variant" is the name of a variant.')
+        return steer(workspace, name, whose, by=_by(body))
 
     return answer
 

@@ -13,6 +13,8 @@ from rich.table import Table
 if TYPE_CHECKING:
     from rivals.decide.audit import Audit
     from rivals.decide.compare import Leaderboard
+    from rivals.decide.disagreement import Disagreement
+    from rivals.flows.certify import Certificate
     from rivals.flows.train import BuildEvent, BuildReport
 
 
@@ -99,7 +101,7 @@ def leaderboard_table(board: Leaderboard) -> str:
         ]
         for row in board.rows
     ]
-    return columns(head, rows)
+    return "\n".join([columns(head, rows), *board.apart])
 
 
 def status_text(status: Mapping[str, Any]) -> str:
@@ -113,6 +115,12 @@ def status_text(status: Mapping[str, Any]) -> str:
         )
         if rollout["verdict"]:
             lines.append(f"verdict: {rollout['verdict']['status']}: {rollout['verdict']['reason']}")
+        lines += [
+            f"beside it {one['challenger']['variant']}: {one['phase']} {one['share']:.0%} {one['reason']}".rstrip()
+            for one in rollout["fellows"]
+        ]
+        if watch := rollout["watch"]:
+            lines.append(f"watch of {watch['challenger']['variant']}: {watch['phase']} {watch['reason']}".rstrip())
     if held := status["fences"]["holds"]:
         lines.append(held)
     for variant, counts in status["counts"].items():
@@ -120,6 +128,24 @@ def status_text(status: Mapping[str, Any]) -> str:
         scores = ", ".join(f"{name} {value:.4f}" for name, value in status["scores"].get(variant, {}).items())
         lines.append(f"{variant}: {told}{'; ' + scores if scores else ''}")
     return "\n".join(lines)
+
+
+def disagreement_text(found: Disagreement) -> str:
+    """A line for all rows and one for each slice."""
+    head = ["where", "rows", "differ", "mean", "largest", f"{found.champion} right", f"{found.challenger} right"]
+    rows = [
+        [
+            one.where,
+            f"{one.rows}",
+            f"{one.share:.1%}",
+            f"{one.mean:.4f}",
+            f"{one.largest:.4f}",
+            f"{one.champion_right} of {one.labelled}",
+            f"{one.challenger_right} of {one.labelled}",
+        ]
+        for one in found.parts
+    ]
+    return columns(head, rows)
 
 
 def history_text(entries: Sequence[Mapping[str, Any]]) -> str:
@@ -185,3 +211,20 @@ def _log_e(figures: Mapping[str, float]) -> str:
 
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
+
+
+def certificate_text(found: Certificate) -> str:
+    """One line per kind of traffic, then whether all is as it should be."""
+    lines = [f"{'traffic':29}{'requests':>10}{'times':>7}{'rolled back':>13}{'promoted':>10}{'found':>8}{'right':>8}"]
+    lines += [
+        f"{one.traffic:29}{one.requests:>10,}{one.ratio:>7.1f}{one.false_rollback:>13.1%}{one.false_promotion:>10.1%}"
+        f"{one.power:>8.1%}{one.right:>8.1%}"
+        for one in found.cells
+    ]
+    lines.append(
+        f"{found.rollouts:,} rollouts each, alpha {found.alpha:.0%}. Rolled back: equals. Promoted: at the margin, "
+        f"failing {1 + found.margin:g} times as often.\nFound: the harm of failing so many times as often; right: "
+        "of the decisions then."
+    )
+    lines.append(f"{found.looks:,} looks retraced through the evidence and the judge of rollouts.")
+    return "\n".join([*lines, *(found.faults or ["Every cell is within its bounds."])])

@@ -7,10 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from rivals.app.verb import Call, exit_by, verb
+from rivals.values import Strategy
 
 rollout_app = typer.Typer(help="Steer the rollout of a challenger.", no_args_is_help=True)
 
 By = Annotated[str, typer.Option("--by", help="Who says so; $RIVALS_USER or the user of the system if not said.")]
+Whose = Annotated[str, typer.Argument(help="Of several challengers that run, this one's.")]
 Off = Annotated[bool, typer.Option("--off", help="Take it back.")]
 Force = Annotated[bool, typer.Option("--force", help="Though it was rolled back and still rests.")]
 
@@ -18,21 +20,27 @@ TOLD = {True: "pass", False: "fail", None: "inconclusive"}
 
 
 @verb(rollout_app)
-def start(call: Call, variant: str, force: Force = False, by: By = "") -> None:
-    """Start a challenger in the shadow. Exit 1 if a decision is expected past the deadline."""
-    from rivals.flows.rollout import start_rollout
+def start(
+    call: Call,
+    variants: Annotated[list[str], typer.Argument(help="The challenger; several of them with --strategy ab.")],
+    strategy: Annotated[Strategy | None, typer.Option(help="The project file's if not said.")] = None,
+    force: Force = False,
+    by: By = "",
+) -> None:
+    """Start a challenger in the shadow, or a test. Exit 1 if a decision is expected past the deadline."""
+    from rivals.flows.begin import start_rollout
 
-    started = start_rollout(call.workspace, variant, by=by, force=force)
+    started = start_rollout(call.workspace, *variants, strategy=strategy, by=by, force=force)
     call.show(started, started.sentence)
     if started.too_long:
         raise typer.Exit(1)
 
 
 def _steer(name: str, doc: str) -> None:
-    def command(call: Call, by: By = "") -> None:
+    def command(call: Call, variant: Whose = "", by: By = "") -> None:
         from rivals.flows.rollout import steer
 
-        now = steer(call.workspace, name, by=by)
+        now = steer(call.workspace, name, variant, by=by)
         call.show(now, f"{now.challenger.variant}: {now.phase.value} {now.reason}".rstrip())
 
     command.__doc__ = doc
@@ -41,12 +49,14 @@ def _steer(name: str, doc: str) -> None:
 
 _steer("pause", "Give all live traffic to the champion for now; shadowing and judging rest.")
 _steer("resume", "Go on where it was paused.")
+_steer("advance", "One step up now, on your word; the ledger says so.")
 _steer("promote", "Make the challenger the champion now, on your word; the ledger says so.")
 
 
 @verb(rollout_app)
 def rollback(
     call: Call,
+    variant: Whose = "",
     to: Annotated[int | None, typer.Option(help="A revision of the routing table; its champion takes over.")] = None,
     by: By = "",
 ) -> None:
@@ -56,7 +66,7 @@ def rollback(
         return
     from rivals.flows.rollout import steer
 
-    now = steer(call.workspace, "rollback", by=by)
+    now = steer(call.workspace, "rollback", variant, by=by)
     call.show(now, f"{now.challenger.variant}: {now.phase.value} {now.reason}".rstrip())
 
 
@@ -99,6 +109,20 @@ def preflight(call: Call, by: By = "") -> None:
     found = run_preflight(call.workspace, by=by)
     call.show(found, "\n".join(f"{one.name}: {TOLD[one.passed]}: {one.sentence}" for one in found.checks))
     exit_by("fail" if any(one.passed is False for one in found.checks) else "pass" if found.passed else "inconclusive")
+
+
+@verb(rollout_app)
+def report(
+    call: Call,
+    variant: Annotated[str, typer.Argument(help="The challenger; that of the newest rollout if not said.")] = "",
+    tolerance: Annotated[float, typer.Option(help="Values no farther apart agree (regression).")] = 0.0,
+) -> None:
+    """Say where champion and challenger answer the same rows differently, by slice, and who is right."""
+    from rivals.app.show import disagreement_text
+    from rivals.flows.disagreement import report_of
+
+    found = report_of(call.workspace, variant, tolerance=tolerance)
+    call.show(found, disagreement_text(found))
 
 
 @verb(rollout_app)

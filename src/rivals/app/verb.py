@@ -24,7 +24,7 @@ Options = Callable[Concatenate["Call", P], None]
 class Call:
     """One call of a verb."""
 
-    file: Path
+    file: Sequence[Path]
     settings: Sequence[str]
     json: bool
     quiet: bool
@@ -52,7 +52,9 @@ class Call:
 
 
 def _common(
-    file: Annotated[Path, typer.Option("-f", "--file", help="The project file.")] = Path("rivals.yaml"),
+    file: Annotated[
+        list[Path] | None, typer.Option("-f", "--file", help="The project file; repeatable, later ones on top.")
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value on top of the project file; repeatable.")
     ] = None,
@@ -61,7 +63,7 @@ def _common(
     ] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors and the answer.")] = False,
 ) -> Call:
-    return Call(file, settings or (), as_json, quiet)
+    return Call(file or [Path("rivals.yaml")], settings or (), as_json, quiet)
 
 
 def verb(

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pandas as pd
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from skl2onnx import convert_sklearn, update_registered_converter
@@ -22,9 +23,14 @@ from skl2onnx.common.shape_calculator import (
     calculate_linear_classifier_output_shapes,
     calculate_linear_regressor_output_shapes,
 )
+from skl2onnx.operator_converters.tfidf_vectoriser import convert_sklearn_tfidf_vectoriser
+from skl2onnx.shape_calculators.text_vectorizer import calculate_sklearn_text_vectorizer_output_shapes
+from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
 
+from rivals.build.words import Words
 from rivals.bundles import NULL, NUMBERS, TEXTS, is_gap
 from rivals.values import Column, Signature
 
@@ -43,7 +49,9 @@ def to_onnx(pipeline: Any, signature: Signature, order: Sequence[str]) -> onnx.M
 
     The only output is ``probabilities`` (rows, labels) or ``value`` (rows, 1). Raises whatever the converters raise.
     """
+    pipeline = _by_name(pipeline, order)
     _register_lightgbm(pipeline)
+    of_words = _register_words(pipeline)
     kinds = {column.name: column.kind for column in signature.inputs}
     single = {"number": FloatTensorType, "text": StringTensorType}
     classifier = signature.task != "regression"
@@ -52,7 +60,7 @@ def to_onnx(pipeline: Any, signature: Signature, order: Sequence[str]) -> onnx.M
         model = convert_sklearn(
             pipeline,
             initial_types=[(name, single[kinds[name]]([None, 1])) for name in order],
-            options={"zipmap": False} if classifier else None,
+            options={**of_words, **({id(pipeline): {"zipmap": False}} if classifier else {})} or None,
             target_opset=OPSET,
             custom_conversion_functions={**dict.fromkeys(ENCODERS, _convert_encoder), SimpleImputer: _convert_imputer},
             custom_shape_calculators={**dict.fromkeys(ENCODERS, _shape_encoder), SimpleImputer: _shape_imputer},
@@ -208,6 +216,30 @@ def _emitter(scope: Any, container: Any) -> Callable[..., str]:
         return out
 
     return emit
+
+
+def _by_name(pipeline: Any, order: Sequence[str]) -> Any:
+    """Give what was fitted on a whole frame a first step that picks its columns, as converters want it."""
+    first = pipeline
+    while isinstance(first, Pipeline):
+        first = first.steps[0][1]
+    if isinstance(first, ColumnTransformer):
+        return pipeline
+    columns = ColumnTransformer([("columns", "passthrough", list(order))])
+    columns.fit(pd.DataFrame([[0.0] * len(order)], columns=list(order)))
+    return Pipeline([("columns", columns), ("model", pipeline)])
+
+
+def _register_words(pipeline: Any) -> dict[Any, Any]:
+    words = [part for part in parts(pipeline) if isinstance(part, Words)]
+    if not words:
+        return {}
+    known = {"tokenexp": None, "separators": None, "nan": [True, False], "keep_empty_string": [True, False]}
+    update_registered_converter(
+        Words, "SklearnWords", calculate_sklearn_text_vectorizer_output_shapes, convert_sklearn_tfidf_vectoriser,
+        options={**known, "locale": None},
+    )  # fmt: skip
+    return {id(part): {"locale": "C"} for part in words}  # a slim image has no other, and words here are of ASCII
 
 
 def _register_lightgbm(pipeline: Any) -> None:

@@ -46,19 +46,23 @@ def plan(
     known: Collection[str],
     only: Sequence[str] = (),
     models: Mapping[str, str] | None = None,
+    sets: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Plan:
     """Plan the variants ``only`` and their members; all, where nothing is said.
 
     ``known`` are the wish digests that are built; ``models`` says where a variant's model lies if not where the project
-    file says (a registry's URI, fetched); ``data`` has the digest of each column. Raises ``SpecError`` on an unknown
-    name and on members that go in a circle.
+    file says (a registry's URI, fetched); ``data`` has the digest of each column, ``sets`` those of further data sets.
+    Raises ``SpecError`` on an unknown name and on members that go in a circle.
     """
     order = _order(spec)
     wanted = _wanted(spec, only)
     wishes: dict[str, str] = {}
     asked: dict[str, dict[str, Any]] = {}
     for name in order:
-        asked[name] = _asked(spec, spec.variant(name), data, wishes, (models or {}).get(name))
+        mine = (sets or {}).get(spec.set_of(name))
+        asked[name] = _asked(spec, spec.variant(name), data if mine is None else mine, wishes, (models or {}).get(name))
+        if mine is not None:  # it is divided as the main rows are
+            asked[name]["judged"] = {role: data[role] for role in spec.data.roles if role in data}
         wishes[name] = hashlib.sha256(msgspec.json.encode(asked[name], order="sorted")).hexdigest()
     missing = [name for name in order if name in wanted and wishes[name] not in known]
     depth: dict[str, int] = {}
@@ -114,7 +118,7 @@ def _asked(
     return {
         "variant": variant.model_dump(mode="json", by_alias=True),
         "steps": [_plain(use) for use in steps],
-        "data": spec.data.model_dump(mode="json", exclude={"source"}),
+        "data": spec.data.model_dump(mode="json", exclude={"source", "sets"}),
         "columns": {name: data[name] for name in _columns(spec, variant, data)},
         "metrics": spec.measures,
         "seed": spec.seed,

@@ -23,6 +23,7 @@ from rivals.build.folds import Split
 from rivals.build.pipeline import FINAL, arrays, fitted_steps, kept
 from rivals.build.rows import Rows, narrowed
 from rivals.build.scratch import get, put
+from rivals.build.whole import fit_rows, is_whole
 from rivals.errors import BuildError, DataError
 from rivals.plugins import make
 from rivals.protocols import Family
@@ -93,7 +94,9 @@ def pipeline(fitted: Fitted) -> Any:
 Said = list[NDArray[np.float64]]  # answers, by fold and last on the rows held out
 
 
-def _fitted(job: Job, rows: Rows, split: Split) -> tuple[Pipeline, Signature, Said, float]:
+def _fitted(job: Job, rows: Rows, split: Split) -> tuple[Any, Signature, Said, float]:
+    if is_whole(job.family.name):
+        return _fitted_whole(job, rows, split)
     if job.features is None:
         raise BuildError(f"{job.variant!r} has no features: share() computes them before train() is called.")
     unfitted = make(Family, job.family).estimator(rows.signature.task, job.seed)
@@ -110,6 +113,21 @@ def _fitted(job: Job, rows: Rows, split: Split) -> tuple[Pipeline, Signature, Sa
     steps, step_seconds = fitted_steps(job.features)
     made = Pipeline([("features", steps), ("model", model)])
     return made, narrowed(rows.signature, job.columns), said, seconds + step_seconds
+
+
+def _fitted_whole(job: Job, rows: Rows, split: Split) -> tuple[Any, Signature, Said, float]:
+    """A family that brings its own steps, from the columns themselves."""
+    signature = narrowed(rows.signature, job.columns)
+    inputs = rows.inputs[[column.name for column in signature.inputs]]
+    unfitted = make(Family, job.family).estimator(signature.task, job.seed)
+    said = []
+    for teaching, judged in split.folds:
+        said.append(answers(fit_rows(unfitted, inputs, rows, teaching), inputs.iloc[judged], rows.signature))
+    started = time.perf_counter()
+    model = fit_rows(unfitted, inputs, rows, split.train)
+    seconds = time.perf_counter() - started
+    said.append(answers(model, inputs.iloc[split.test], rows.signature))
+    return model, signature, said, seconds
 
 
 def fit(model: Any, block: NDArray[np.float32], rows: Rows, which: NDArray[np.int64]) -> Any:

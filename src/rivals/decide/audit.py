@@ -11,7 +11,7 @@ import numpy as np
 
 from rivals.decide import strata
 from rivals.decide.strata import HOUR, Log
-from rivals.statistics.eprocess import STAKES, BlockBets, FailureArm, on_block, on_failure
+from rivals.statistics.eprocess import BlockBets, FailureArm, bets_on_fine, on_block, on_failure, on_good
 from rivals.statistics.ratio import ALARM, srm_log_e
 from rivals.values import Status
 
@@ -134,10 +134,7 @@ def _failures(log: Log, seconds: float, rules: Rules, *, both: bool) -> tuple[Fi
     if log.failed is None:
         return None, []
     traps = _reversal(log, seconds)
-    arm, hers = FailureArm(), log.challenger[log.failed]
-    for challenger, share in zip(hers.tolist(), strata.drawn_shares(log, seconds).tolist(), strict=True):
-        if 0 < share < 1:
-            arm = on_failure(arm, challenger, share, rules.margin)
+    arm = _bets(log, seconds, rules.margin)
     harm, fine = arm.harm.highest, arm.noninferior.highest
     rates = [float(log.failed[side].mean()) if side.any() else math.nan for side in (~log.challenger, log.challenger)]
     told = f"failure rates {rates[0]:.3%} and {rates[1]:.3%}"
@@ -150,6 +147,32 @@ def _failures(log: Log, seconds: float, rules: Rules, *, both: bool) -> tuple[Fi
         return Finding(Status.PASS, f"it does not fail {1 + rules.margin:g} times as often: {told}", figures), traps
     more = _requests(float(log.failed.mean()), float(log.challenger.mean()), rules) - len(log)
     return Finding(Status.INCONCLUSIVE, f"not decided: {told}", figures, max(1.0, more)), traps
+
+
+def _bets(log: Log, seconds: float, margin: float) -> FailureArm:
+    """Failure by failure; where the share was logged, also on what did not fail between two of them."""
+    assert log.failed is not None
+    arm = FailureArm()
+    if log.share is None:
+        shares, hers = strata.drawn_shares(log, seconds), log.challenger[log.failed]
+        for challenger, share in zip(hers.tolist(), shares.tolist(), strict=True):
+            if 0 < share < 1:
+                arm = on_failure(arm, challenger, share, margin)
+        return arm
+    log = log.take(np.flatnonzero((log.share > 0) & (log.share < 1)))
+    assert log.failed is not None
+    assert log.share is not None
+    moves = np.append(np.diff(log.share) != 0, np.ones(min(1, len(log)), bool))
+    ends = np.flatnonzero(log.failed | moves)
+    ours, theirs = (
+        np.diff(np.cumsum(~log.failed & side)[ends], prepend=0) for side in (~log.challenger, log.challenger)
+    )
+    each = (ours, theirs, log.share[ends], log.failed[ends], log.challenger[ends])
+    for one, other, share, failed, challenger in zip(*(column.tolist() for column in each), strict=True):
+        arm = on_good(arm, one, other, share)
+        if failed:
+            arm = on_failure(arm, challenger, share, margin, once=True)
+    return arm
 
 
 def _reversal(log: Log, seconds: float) -> list[Trap]:
@@ -224,9 +247,9 @@ def _requests(rate: float, share: float, rules: Rules) -> float:
     """Requests after which the bets prove an equal failure rate acceptable, with 80 % power, from how they grow."""
     if not 0 < rate < 1 or not 0 < share < 1:
         return math.inf
-    odds, proof, needs = share * (1 + rules.margin) / (1 - share), math.log(len(STAKES) / rules.alpha), [math.inf]
-    for stake in STAKES:
-        lost, won = math.log(1 - stake), math.log(1 + stake * odds)
+    bets = bets_on_fine(share, rules.margin)
+    proof, needs = math.log(len(bets[0]) / rules.alpha), [math.inf]
+    for won, lost in zip(*bets, strict=True):
         growth, spread = share * lost + (1 - share) * won, (won - lost) * math.sqrt(share * (1 - share))
         if growth > 0:
             # n failures bring n growth, give or take sqrt(n) spreads.

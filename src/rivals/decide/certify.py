@@ -6,8 +6,8 @@ rollout's machine are those that decide in production. Pure: the measure of evid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -23,6 +23,7 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Block = tuple[float, Sequence[Pair]]
 
+_OK, _ERROR = Outcome.OK, Outcome.ERROR
 TICK = 3_600.0  # seconds of virtual time between two looks
 
 
@@ -64,6 +65,7 @@ class Course:
     answered: int
     failed: int
     extra_loss: float  # summed Brier score of its answers to clients, above what the champion's would have had
+    rows: NDArray[np.intp] = field(default_factory=lambda: np.arange(0), compare=False)  # those requests
 
 
 def certify(
@@ -97,24 +99,23 @@ def certify(
     better = (traffic.champion[asked] - traffic.label[asked]) ** 2
     extra = float(np.nansum((traffic.challenger[asked] - traffic.label[asked]) ** 2 - better))
     days = (now - rollout.started) / 86_400
-    return Course(rollout, days, max_share, len(asked), int(traffic.challenger_failed[asked].sum()), extra)
+    return Course(rollout, days, max_share, len(asked), int(traffic.challenger_failed[asked].sum()), extra, asked)
 
 
 def _exposures(traffic: Traffic, rows: NDArray[np.intp], chosen: Mask, rollout: Rollout) -> list[Exposure]:
     """Every row is asked of both: one answers the client, the other one is its shadow."""
-    names = (rollout.champion.variant, rollout.challenger.variant)
-    share = rollout.share
-    propensity = {names[0]: 1 - share, names[1]: share} if share else {names[0]: 1.0}
-    failed = (traffic.champion_failed[rows].tolist(), traffic.challenger_failed[rows].tolist())
+    champion, challenger, endpoint = rollout.champion.variant, rollout.challenger.variant, rollout.endpoint
+    share, shadow = rollout.share, dict[str, float]()
+    propensity = {champion: 1 - share, challenger: share} if share else {champion: 1.0}
+    columns = (traffic.time[rows], chosen, traffic.champion_failed[rows], traffic.challenger_failed[rows])
     found = []
-    for index, (row, when, answers) in enumerate(
-        zip(rows.tolist(), traffic.time[rows].tolist(), chosen.tolist(), strict=True)
-    ):
-        for who in (0, 1):
-            shadow = who != answers
-            outcome = Outcome.ERROR if failed[who][index] else Outcome.OK
-            odds: Mapping[str, float] = {} if shadow else propensity
-            found.append(Exposure(f"{row}/0", names[who], shadow, rollout.endpoint, 0, when, str(row), odds, outcome))
+    for row, when, theirs, failed, their_failed in zip(rows.tolist(), *(one.tolist() for one in columns), strict=True):
+        unit = str(row)
+        name = unit + "/0"
+        ours, other = (shadow, propensity) if theirs else (propensity, shadow)
+        ends = (_ERROR if failed else _OK), (_ERROR if their_failed else _OK)
+        found.append(Exposure(name, champion, theirs, endpoint, 0, when, unit, ours, ends[0]))
+        found.append(Exposure(name, challenger, not theirs, endpoint, 0, when, unit, other, ends[1]))
     return found
 
 

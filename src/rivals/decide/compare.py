@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rivals import tables
 from rivals.errors import DataError
 from rivals.statistics.losses import Floats, Metric
 from rivals.statistics.offline import (
@@ -88,11 +89,32 @@ class Leaderboard:
     alpha: float
     scored: int  # rows
     blocks: int  # that were drawn
+    apart: tuple[str, ...] = ()  # who is not ranked here, for it was scored on other rows
     honest: Honest | None = None  # what the best one is worth, without the luck of being the best
 
     def row(self, variant: str) -> Row:
         """The line of that variant; ``KeyError`` if it was not compared."""
         return {one.variant: one for one in self.rows}[variant]
+
+    def __repr__(self) -> str:
+        return "\n".join([tables.text(*self._table()), *self._told()])
+
+    def _repr_html_(self) -> str:
+        return tables.html(*self._table(), self._told())
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        head = ["variant", self.metric, f"{1 - self.alpha:.0%} interval", "tied", "against champion", "fit", "one row"]
+        rows = [
+            [
+                row.variant, f"{row.score:.5f}", f"[{row.low:.5f}, {row.high:.5f}]", "yes" if row.tied else "no",
+                row.verdict, f"{row.fit_seconds:.1f} s", f"{row.predict_us:.0f} us",
+            ]
+            for row in self.rows
+        ]  # fmt: skip
+        return head, rows
+
+    def _told(self) -> list[str]:
+        return [f"recommended: {self.recommended}, for {self.reason}", *self.apart]
 
 
 def compare(

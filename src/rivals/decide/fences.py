@@ -66,7 +66,8 @@ def refusal(fences: Fences, variant: str, ended: Sequence[Rollout], now: float, 
 def grows(before: Rollout, instructions: Sequence[Instruction]) -> bool:
     """Whether the challenger would get more than it has."""
     return any(
-        isinstance(one, Promote) or (isinstance(one, SetRoutes) and one.share > before.share) for one in instructions
+        (isinstance(one, Promote) and before.share < 1) or (isinstance(one, SetRoutes) and one.share > before.share)
+        for one in instructions
     )
 
 

@@ -16,11 +16,11 @@ from typing import Literal
 
 from rivals.decide.judges.failures import Failures
 from rivals.errors import DataError
-from rivals.statistics.eprocess import STAKES, FailureArm, RateLimit, Wealth, on_answers, on_failure
+from rivals.statistics.eprocess import FailureArm, RateLimit, on_answers, on_batch, on_failure, on_good
 from rivals.statistics.ratio import ALARM, srm_log_e
 from rivals.values import Counts, Evidence, Status, Verdict
 
-UNITS = 5_000  # failed units remembered; a pair with more was decided long ago
+UNITS = 5_000  # units remembered, of each kind; a pair with more was decided long ago
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,7 @@ class Analysis:
     latest: float = 0.0  # when the challenger was last asked something
     post: int = 0  # number of the last batch of exposures
     units: tuple[int, ...] = ()  # that failed already
+    asked: tuple[int, ...] = ()  # that the challenger was asked about already
 
 
 def renewed(analysis: Analysis, checksum: str) -> Analysis:
@@ -98,7 +99,8 @@ def add_counts(analysis: Analysis, champion: Tally, challenger: Tally, share: fl
         raise DataError("Counts are cumulative, and these are below the ones before; use a new analysis name.")
     new = tuple(_less(now_, before) for now_, before in zip((champion, challenger), befores, strict=True))
     before = analysis.share or share
-    arm = _batch(analysis.arm, new[1].failed, new[0].failed, (before, share), analysis.rules.margin)
+    failed, good = (new[0].failed, new[1].failed), (new[0].asked - new[0].failed, new[1].asked - new[1].failed)
+    arm = on_batch(analysis.arm, failed, good, (before, share), analysis.rules.margin)
     met = (_more(analysis.met[0], new[0]), _more(analysis.met[1], new[1]))
     latest = now if new[1].asked else analysis.latest
     analysis = replace(analysis, fed="counts", posted=(champion, challenger), met=met, arm=arm, latest=latest)
@@ -111,15 +113,15 @@ def add_exposures(analysis: Analysis, exposures: Sequence[Exposure], post: int, 
     """Take in what happened since the last batch, in order; a batch number that was met already changes nothing."""
     if post <= analysis.post:
         return analysis
-    known = dict.fromkeys(analysis.units)
+    known, met_before = dict.fromkeys(analysis.units), dict.fromkeys(analysis.asked)
     for one in exposures:
         _fits(analysis, "exposures", one.share)
         arm, rate, limit = analysis.arm, analysis.rate, analysis.rules.limit
-        unit = int.from_bytes(blake2b(one.unit.encode(), digest_size=6).digest(), "big")
-        if one.failed and (not one.unit or unit not in known) and len(known) < UNITS:
-            arm = on_failure(arm, one.challenger, one.share, analysis.rules.margin)
-            known |= {unit: None} if one.unit else {}
-        if one.challenger and limit is not None:
+        if one.failed and _first(one.unit, known):
+            arm = on_failure(arm, one.challenger, one.share, analysis.rules.margin, once=not one.unit)
+        elif not one.failed and not one.unit:
+            arm = on_good(arm, int(not one.challenger), int(one.challenger), one.share)
+        if one.challenger and limit is not None and _first(one.unit, met_before):
             rate = on_answers(rate, 0 if one.failed else 1, one.failed, limit)
         new = Tally(1, int(one.failed))
         met = (
@@ -130,7 +132,8 @@ def add_exposures(analysis: Analysis, exposures: Sequence[Exposure], post: int, 
         analysis = replace(analysis, fed="exposures", met=met, arm=arm, rate=rate)
         analysis = _with_split(analysis, one.share, (0, 1) if one.challenger else (1, 0))
     asked = any(one.challenger for one in exposures)
-    return replace(analysis, post=post, units=tuple(known), latest=now if asked else analysis.latest)
+    latest = now if asked else analysis.latest
+    return replace(analysis, post=post, units=tuple(known), asked=tuple(met_before), latest=latest)
 
 
 def judged(analysis: Analysis, now: float) -> Verdict:
@@ -165,24 +168,15 @@ def _fits(analysis: Analysis, fed: str, share: float) -> None:
         raise DataError(f"This analysis was begun with {analysis.fed}; go on with them, or use a new analysis name.")
 
 
-def _batch(arm: FailureArm, challenger: int, champion: int, shares: tuple[float, float], margin: float) -> FailureArm:
-    """The bets of ``on_failure`` on a whole batch, each at the less favourable of two shares."""
-    high, low = max(shares), min(shares)
-    odds = low * (1 + margin) / (1 - low)  # that a failure is the challenger's, at the margin
-    harm = [(1 + stake * (1 - high) / high, 1 - stake) for stake in STAKES]
-    noninferior = [(1 - stake, 1 + stake * odds) for stake in STAKES]
-    settled = (
-        _settled(arm.harm, harm, challenger, champion),
-        _settled(arm.noninferior, noninferior, challenger, champion),
-    )
-    return FailureArm(*settled)
-
-
-def _settled(wealth: Wealth, factors: Sequence[tuple[float, float]], challenger: int, champion: int) -> Wealth:
-    """Wealth at the end of a batch; its highest inside is unknown and does not count."""
-    pairs = zip(wealth.logs, factors, strict=True)
-    after = Wealth(tuple(log + challenger * math.log(its) + champion * math.log(other) for log, (its, other) in pairs))
-    return replace(after, highest=max(wealth.highest, after.now))
+def _first(unit: str, known: dict[int, None]) -> bool:
+    """Whether a unit is met for the first time; without a name it comes only once."""
+    if not unit:
+        return True
+    short = int.from_bytes(blake2b(unit.encode(), digest_size=6).digest(), "big")
+    if short in known or len(known) >= UNITS:
+        return False
+    known[short] = None
+    return True
 
 
 def _rate(rate: RateLimit, met: Tally, limit: float | None) -> RateLimit:

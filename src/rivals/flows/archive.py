@@ -48,12 +48,12 @@ def settled(workspace: Workspace, now: float) -> tuple[float, int | None]:
     """Before which time every exposure was judged for good, and the number of the last one that was looked at."""
     spec, endpoint = workspace.spec, workspace.endpoint
     before, closed = now - spec.data.label_delay - endpoint.rollout.block, None
-    if running := workspace.store.active_rollout(endpoint.name):
+    for running in workspace.store.active_rollouts(endpoint.name):
         raw = workspace.store.state(f"evidence/{running.id}")
         if raw is None:
             return running.started, 0
         state = msgspec.json.decode(raw, type=EvidenceState)
-        before, closed = min(before, state.next_block), state.cursor
+        before, closed = min(before, state.next_block), min(state.cursor, state.cursor if closed is None else closed)
     return before, closed
 
 

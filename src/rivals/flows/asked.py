@@ -20,7 +20,7 @@ from rivals.decide.compare import Entry, Leaderboard, Truth, compare
 from rivals.decide.slicing import Slice, front, slices
 from rivals.ensemble.together import together
 from rivals.errors import DataError, SpecError
-from rivals.flows.compare import banked, champion_of
+from rivals.flows.compare import champion_of, gather, truth_of
 from rivals.flows.train import anchored
 from rivals.flows.workspace import Workspace
 from rivals.protocols import Combiner, Source
@@ -49,11 +49,13 @@ class Asked:
     workspace: Workspace
     entries: tuple[Entry, ...]
     first: Bank  # rows, truth and folds, which all share
+    data: str  # the set these rows are of
+    apart: tuple[str, ...] = ()  # sentences on who is not among them
 
     @property
     def truth(self) -> Truth:
         """What happened."""
-        return Truth(self.first.target, self.first.weight, self.first.time, self.first.group)
+        return truth_of(self.first)
 
     def metric(self, name: str | None = None) -> Metric:
         """The metric of that name, the deciding one if not said."""
@@ -72,6 +74,7 @@ class Asked:
         entries, tuned = self._cut(judged, threshold)
         champion, seed = champion_of(self.workspace), self.workspace.spec.seed
         board = compare(entries, self.truth, judged, champion=champion, seed=seed)
+        board = replace(board, apart=self.apart)
         return Answered(board, (), front(board.rows, lower_is_better=board.lower_is_better), tuned)
 
     def sliced(
@@ -95,7 +98,8 @@ class Asked:
     def column(self, name: str) -> NDArray[Any]:
         """A column of the source, for the rows of the bank. Raises ``DataError`` where the source has changed."""
         data = self.workspace.spec.data
-        frame = plugins.make(Source, anchored(self.workspace, data.source)).read()
+        source = data.sets.get(self.data, data.source)
+        frame = plugins.make(Source, anchored(self.workspace, source)).read()
         if name not in frame.columns:
             raise DataError(f"There is no column {name!r} to slice by.{plugins.nearest(name, list(frame.columns))}")
         rows = prepare(frame, data)
@@ -197,19 +201,8 @@ class Asked:
 
 def ask(workspace: Workspace) -> Asked:
     """Open the bank of every built variant. Raises ``DataError`` where there is none, or on different rows."""
-    known = {one.variant: one for one in workspace.store.trained_all()}
-    built = [known[one.name] for one in workspace.spec.variants if one.name in known]
-    if not built:
-        raise DataError("No variant is built yet; `rivals train` builds them.")
-    banks = [banked(workspace, one) for one in built]
-    for one, other in zip(built, banks, strict=True):
-        if not np.array_equal(other.ids, banks[0].ids):
-            raise DataError(f"{one.variant!r} was built on other rows than {built[0].variant!r}; `rivals train` again.")
-    entries = tuple(
-        Entry(one.variant, said.outputs, one.fit_seconds, one.predict_us, one.bytes)
-        for one, said in zip(built, banks, strict=True)
-    )
-    return Asked(workspace, entries, banks[0])
+    found = gather(workspace)
+    return Asked(workspace, found.entries, found.first, found.data, found.apart)
 
 
 def _best(metric: Metric, bank: Bank, outputs: Floats, kept: NDArray[np.bool_]) -> float:

@@ -16,6 +16,7 @@ from rivals.flows.webhooks import couriers
 from rivals.flows.workspace import Workspace
 from rivals.serve import entries
 from rivals.serve.reconcile import publish_lease, publish_table, read_table
+from rivals.values import Phase
 
 log = logging.getLogger("rivals.control")
 
@@ -126,7 +127,8 @@ def mirror(workspace: Workspace) -> None:
     try:
         table = workspace.table()
         running = workspace.store.active_rollout(table.endpoint)
-        wanted = {"champion": table.champion} | ({"challenger": running.challenger.variant} if running else {})
+        rival = {"challenger": running.challenger.variant} if running and running.phase is not Phase.WATCH else {}
+        wanted = {"champion": table.champion} | rival
         for alias, variant in wanted.items():
             version = workspace.store.version(variant)
             if version is not None and version.number:

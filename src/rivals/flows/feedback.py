@@ -13,7 +13,7 @@ import msgspec
 
 from rivals.bundles import read_manifest
 from rivals.errors import DataError, RequestError, RivalsError
-from rivals.flows.rollout import clock_of
+from rivals.flows.begin import clock_of
 from rivals.flows.workspace import Workspace
 from rivals.serve.wires.feedback import ABOUT, SAYS, Terms, statement
 from rivals.values import Feedback

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rivals.errors import RivalsError
 from rivals.flows.archive import archive_of
+from rivals.flows.begin import clock_of
 from rivals.flows.control import ship
-from rivals.flows.rollout import clock_of
 from rivals.flows.workspace import Workspace
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from inspect import signature
 
 import msgspec
 
 from rivals import plugins
+from rivals.decide.judges.fixed import Fixed
 from rivals.decide.judges.latency import Latency
 from rivals.decide.judges.reward import Reward
 from rivals.flows.workspace import Workspace
@@ -23,10 +25,23 @@ def judges_of(workspace: Workspace) -> list[Judge]:
     return [judge_of(use) for use in wished(workspace)]
 
 
-def wished(workspace: Workspace) -> list[Use]:
-    """The judges with all the options they get: what the ledger keeps of them."""
-    common = {"alpha": workspace.endpoint.rollout.risk.alpha, "among": among(workspace)}
-    return [Use(use.name, {**common, **use.options}) if _shares(use) else use for use in _uses(workspace)]
+def wished(workspace: Workspace, strategy: str = "", challengers: int = 1) -> list[Use]:
+    """The judges with all the options they get: what the ledger keeps of them.
+
+    Where several challengers are tested at once, each gets its share of alpha.
+    """
+    wish = workspace.endpoint.rollout
+    alpha = wish.risk.alpha / challengers
+    common = {"alpha": alpha, "among": among(workspace)}
+    bound = [Use("harm", {"most": wish.harm, "alpha": alpha})] if strategy == "bounded" else []
+    uses = [*_uses(workspace), *bound]
+    return [Use(use.name, {**common, **use.options}) if _shares(use) else use for use in uses]
+
+
+def looks_of(judges: Sequence[Use]) -> tuple[int, ...]:
+    """The blocks after which the judges planned to look."""
+    made = [judge_of(use) for use in judges if use.name == "fixed"]
+    return tuple(sorted({blocks for one in made if isinstance(one, Fixed) for blocks in one.planned}))
 
 
 def agreed(workspace: Workspace, rollout: Rollout, alpha: float | None = None) -> list[Judge]:

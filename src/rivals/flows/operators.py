@@ -12,7 +12,9 @@ from rivals.decide import rollout as rules_of
 from rivals.decide.fences import HELD, WAITS, Fences
 from rivals.errors import RolloutError
 from rivals.flows import fences
-from rivals.flows.rollout import carry_out, clock_of, standing_shadows
+from rivals.flows.begin import clock_of
+from rivals.flows.rollout import carry_out
+from rivals.flows.routing import standing_shadows
 from rivals.flows.workspace import Workspace
 from rivals.registry.ledger import Ledger
 from rivals.registry.store import Transaction
@@ -67,11 +69,12 @@ def quarantine(workspace: Workspace, variant: str, *, off: bool = False, by: str
         )
     rest = {name: whose for name, whose in seen.quarantined.items() if name != variant}
     after = replace(seen, quarantined=rest if off else {**rest, variant: who})
-    running = workspace.store.active_rollout(table.endpoint)
+    active = workspace.store.active_rollouts(table.endpoint)
+    running = next((one for one in active if one.challenger.variant == variant), None)
     said = f"{variant} may be rolled out again" if off else f"{variant} gets no traffic and no rollout"
     with workspace.store.transaction() as tx:
         done = _keep(tx, workspace, seen, after, "released" if off else "quarantined", who, said, {"variant": variant})
-        if running and running.challenger.variant == variant and not off:
+        if running and not off:
             ended, instructions = rules_of.rollback(running, clock_of(workspace))
             ended = replace(ended, reason=f"quarantined by {who}")
             carry_out(tx, workspace, running, ended, instructions, kind="rollout.rollback", by=who)
@@ -109,7 +112,7 @@ def roll_back_to(workspace: Workspace, revision: int, *, by: str = "") -> Done:
         raise RolloutError(f"There is no revision {revision} to go back to; {table.revision} is the one in force.")
     arm = next(replace(one, weight=1.0) for one in old.arms if one.variant == old.champion)
     workspace.blobs.verify(arm.digest)
-    undone = store.active_rollout(table.endpoint) or _promoted(workspace, table, arm.variant)
+    undone = store.active_rollouts(table.endpoint) or _promoted(workspace, table, arm.variant)
     names = [one.variant for one in table.arms]
     after = replace(
         table,
@@ -124,23 +127,23 @@ def roll_back_to(workspace: Workspace, revision: int, *, by: str = "") -> Done:
         fences.refuse_quarantined(tx, table.endpoint, arm.variant)
         body: dict[str, Any] = {"by": who, "to": revision, "champion": arm.variant, "reason": sentence}
         now = _now(workspace)
-        ended = replace(rules_of.rollback(undone, now)[0], reason=sentence) if undone else None
-        if ended is not None:
-            body |= {"rollout": ended.id, "rollout_after": msgspec.to_builtins(ended)}
-        Ledger(store).append(tx, table.endpoint, "rollout.rollback", now, body)
-        if undone is not None and ended is not None:
-            tx.put_rollout(ended, before=undone)
-            fences.settle(tx, workspace, undone, ended, by_person=True)
+        for one in undone:
+            ended = replace(rules_of.rollback(one, now)[0], reason=sentence)
+            about = {"rollout": ended.id, "rollout_after": msgspec.to_builtins(ended)}
+            Ledger(store).append(tx, table.endpoint, "rollout.rollback", now, body | about)
+            tx.put_rollout(ended, before=one)
+            fences.settle(tx, workspace, one, ended, by_person=True)
+        if not undone:
+            Ledger(store).append(tx, table.endpoint, "rollout.rollback", now, body)
         after = replace(after, shadows=tuple(standing_shadows(workspace, arm.variant, tx)))
         Ledger(store).set_table(tx, after, table.revision, now)
     return Done(table.endpoint, who, sentence)
 
 
-def _promoted(workspace: Workspace, table: RoutingTable, wanted: str) -> Rollout | None:
+def _promoted(workspace: Workspace, table: RoutingTable, wanted: str) -> list[Rollout]:
     """The rollout that made the present champion, where it is to be undone."""
     known = [one for one in workspace.store.rollouts(table.endpoint) if one.phase is Phase.PROMOTED]
-    last = known[-1] if known else None
-    return last if last and last.challenger.variant == table.champion != wanted else None
+    return [one for one in known[-1:] if one.challenger.variant == table.champion != wanted]
 
 
 def _keep(

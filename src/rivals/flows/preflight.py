@@ -13,16 +13,16 @@ import msgspec
 
 from rivals.decide.judges.failures import Failures
 from rivals.errors import RolloutError
+from rivals.flows.begin import clock_of, rules_for
 from rivals.flows.control import publish
 from rivals.flows.fences import Check, Preflight, config_digest, keep_preflight, person
-from rivals.flows.rollout import clock_of, rules_for
 from rivals.flows.workspace import Workspace
 from rivals.observe.evidence import advance, begin, evidence
 from rivals.registry.ledger import Ledger
 from rivals.serve.reconcile import read_obeyed
 from rivals.statistics.assignment import slot
 from rivals.statistics.ratio import ALARM, srm_log_e
-from rivals.values import SLOTS, Exposure, Rollout, RoutingTable, Status, Version
+from rivals.values import SLOTS, Exposure, Phase, Rollout, RoutingTable, Status, Version
 
 MOST = 50_000  # of the newest closed exposures are looked at
 LEAST = 300  # units, and matured answers, below which nothing is said
@@ -38,7 +38,8 @@ def run_preflight(workspace: Workspace, *, by: str = "") -> Preflight:
     It publishes two tables that change nothing for clients.
     """
     store, endpoint, who = workspace.store, workspace.endpoint, person(by)
-    if running := store.active_rollout(endpoint.name):
+    running = store.active_rollout(endpoint.name)
+    if running and running.phase is not Phase.WATCH:
         raise RolloutError(f"{running.challenger.variant!r} is being rolled out; do a preflight when that has ended.")
     now, table = clock_of(workspace), workspace.table()
     exposures = recent(workspace, table.champion)
@@ -80,7 +81,7 @@ def aa(workspace: Workspace, table: RoutingTable, exposures: list[Exposure], now
         arms = [replace(one, variant=names[half != first], propensity=dict.fromkeys(names, 0.5))
                 for one, half in zip(exposures, halves, strict=True)]  # fmt: skip
         rollout = _pretended(table, names, min(one.time for one in exposures))
-        state = advance(begin(rollout), arms, (), now, rules_for(workspace, rollout))
+        state = advance(begin(rollout), arms, (), now, rules_for(workspace, rollout, ()))
         found = evidence(state, rollout, now)
         # Only one arm failing more than the other is a difference; how often both fail is not asked here.
         found = replace(found, log_e={"failures.harm": found.log_e["failures.harm"]})

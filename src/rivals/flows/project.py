@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rivals.flows.workspace import open_workspace
+from rivals.tables import Entries, Facts
 
 if TYPE_CHECKING:
     from rivals.build.watchdog import Leak
     from rivals.decide.compare import Leaderboard
     from rivals.flows.asked import Asked
+    from rivals.flows.begin import Started
     from rivals.flows.fences import Preflight
     from rivals.flows.gate import GateReport
-    from rivals.flows.rollout import Started
+    from rivals.flows.live import Serving
     from rivals.flows.train import BuildReport
-    from rivals.values import Rollout, Trained
-
-STEERING = ("pause", "resume", "promote", "rollback")
+    from rivals.values import Rollout, Strategy, Trained
 
 
 class Project:
@@ -27,12 +27,25 @@ class Project:
     Every method returns a value; what the command line refuses with a sentence is raised as a ``RivalsError``.
     """
 
-    def __init__(self, file: str | Path = "rivals.yaml", settings: Sequence[str] = ()) -> None:
-        self.workspace = open_workspace(Path(file), settings)
+    def __init__(self, file: str | Path | Sequence[str | Path] = "rivals.yaml", settings: Sequence[str] = ()) -> None:
+        files = [file] if isinstance(file, (str, Path)) else file
+        self.workspace = open_workspace([Path(one) for one in files], settings)
 
     def __repr__(self) -> str:
         spec = self.workspace.spec
         return f"Project({spec.project!r}, {len(spec.variants)} variants)"
+
+    def plan(self) -> Facts:
+        """Every variant, and whether it would be built."""
+        from rivals.flows.train import plan_project
+
+        return Facts(plan_project(self.workspace))
+
+    def why(self, variant: str) -> list[str]:
+        """Why the variant would be built again, cause by cause."""
+        from rivals.flows.train import why_project
+
+        return Entries(why_project(self.workspace, variant))
 
     def train(self, variants: Sequence[str] = ()) -> BuildReport:
         """Build what is missing, all variants side by side."""
@@ -68,17 +81,23 @@ class Project:
 
         return gate_project(self.workspace, variant)
 
-    def start_rollout(self, variant: str) -> Started:
-        """Start a challenger in the shadow."""
-        from rivals.flows.rollout import start_rollout
+    def serve(self, *, port: int = 0, control_port: int = 0) -> Serving:
+        """Start the endpoint beside this session; use it in a ``with``, or call ``stop()``."""
+        from rivals.flows.live import Serving
 
-        return start_rollout(self.workspace, variant)
+        return Serving(self, port, control_port)
 
-    def steer(self, command: str) -> Rollout:
-        """Pause, resume, promote or rollback the running rollout."""
+    def start_rollout(self, variant: str, *others: str, strategy: Strategy | None = None) -> Started:
+        """Start a challenger in the shadow; with ``strategy="ab"`` a test, of several if ``others`` are named."""
+        from rivals.flows.begin import start_rollout
+
+        return start_rollout(self.workspace, variant, *others, strategy=strategy)
+
+    def steer(self, command: str, variant: str = "") -> Rollout:
+        """Pause, resume, advance, promote or rollback the running rollout."""
         from rivals.flows.rollout import steer
 
-        return steer(self.workspace, command)
+        return steer(self.workspace, command, variant)
 
     def preflight(self) -> Preflight:
         """Check that the endpoint is fit to act alone."""
@@ -86,20 +105,38 @@ class Project:
 
         return run_preflight(self.workspace)
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> Facts:
         """What runs: champion, weights, rollout, evidence, counts."""
         from rivals.flows.status import status_of
 
-        return status_of(self.workspace)
+        return Facts(status_of(self.workspace))
 
     def history(self) -> list[dict[str, Any]]:
         """What was decided, and on what evidence."""
         from rivals.flows.status import history_of
 
-        return history_of(self.workspace)
+        return Entries(history_of(self.workspace))
 
-    def explain(self, request_id: str) -> dict[str, Any]:
+    def explain(self, request_id: str) -> Facts:
         """Why a request went where it went."""
         from rivals.flows.status import explain_request
 
-        return explain_request(self.workspace, request_id)
+        return Facts(explain_request(self.workspace, request_id))
+
+    def feedback(self, file: str | Path) -> Facts:
+        """Take labels, rewards and ratings from a file."""
+        from rivals.flows.feedback import take_feedback
+
+        return Facts(take_feedback(self.workspace, Path(file)))
+
+    def forget(self, unit: str) -> Facts:
+        """Erase what is known of a unit."""
+        from rivals.flows.forget import forget_unit
+
+        return Facts(forget_unit(self.workspace, unit))
+
+    def verify(self) -> Facts:
+        """Derive every decision again from what it was made from."""
+        from rivals.flows.verify import verify_ledger
+
+        return Facts(verify_ledger(self.workspace))

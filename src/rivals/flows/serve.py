@@ -11,7 +11,7 @@ from typing import Literal
 from rivals.bundles import read_manifest
 from rivals.errors import RivalsError, SpecError
 from rivals.flows.control import publish
-from rivals.flows.rollout import standing_shadows
+from rivals.flows.routing import standing_shadows
 from rivals.flows.webhooks import check_secret
 from rivals.flows.workspace import Workspace
 from rivals.plugins import nearest

@@ -9,7 +9,7 @@ import msgspec
 from rivals.bundles import read_manifest
 from rivals.errors import RivalsError, RolloutError
 from rivals.flows import fences
-from rivals.flows.rollout import clock_of
+from rivals.flows.begin import clock_of
 from rivals.flows.webhooks import webhooks_of
 from rivals.flows.workspace import Workspace
 from rivals.observe.outcomes import mean_rewards
@@ -49,15 +49,29 @@ def _now(workspace: Workspace) -> float:
 
 
 def rollout_of(workspace: Workspace) -> dict[str, Any]:
-    """The running rollout or else the last one, with its newest verdict; empty if there never was one."""
-    rollouts = workspace.store.rollouts(workspace.endpoint.name)
-    if not rollouts:
+    """The running rollout or else the last one, with its newest verdict; empty if there never was one.
+
+    ``fellows``: the others of the same test. ``watch``: what follows a promotion.
+    """
+    known = workspace.store.rollouts(workspace.endpoint.name)
+    if not known:
         return {}
-    newest: Rollout = workspace.store.active_rollout(workspace.endpoint.name) or rollouts[-1]
-    raw = workspace.store.state(f"verdict/{newest.id}")
+    watch = known[-1] if known[-1].strategy == "watch" else None
+    rollouts = [one for one in known if one.strategy != "watch"]
+    running = [one for one in rollouts if not one.phase.final]
+    newest = (running or rollouts)[-1]
+    fellows = [one for one in rollouts if one.base_revision == newest.base_revision and one.id != newest.id]
+    return {
+        **_told(workspace, newest),
+        "fellows": [_told(workspace, one) for one in fellows],
+        "watch": _told(workspace, watch) if watch else None,
+    }
+
+
+def _told(workspace: Workspace, rollout: Rollout) -> dict[str, Any]:
+    raw = workspace.store.state(f"verdict/{rollout.id}")
     verdict = msgspec.json.decode(raw, type=Verdict) if raw else None
-    body: dict[str, Any] = msgspec.to_builtins(newest)
-    return {**body, "share": newest.share, "verdict": msgspec.to_builtins(verdict)}
+    return {**msgspec.to_builtins(rollout), "share": rollout.share, "verdict": msgspec.to_builtins(verdict)}
 
 
 def live_scores(workspace: Workspace, variants: list[str]) -> dict[str, dict[str, float]]:

@@ -20,12 +20,13 @@ from rivals import plugins
 from rivals.build import bank, receipt
 from rivals.build.bundle import DRAFT, Bundle, write, write_ensemble
 from rivals.build.evaluate import measure, scores
-from rivals.build.folds import split
 from rivals.build.pipeline import StepsJob, keep, kept, share
 from rivals.build.plan import Plan, causes, plan, search_key
 from rivals.build.receipt import Made
 from rivals.build.rows import digest, fingerprints, narrowed, prepare
+from rivals.build.sets import divide, further
 from rivals.build.train import READY, Fitted, Job, pipeline, train
+from rivals.build.whole import is_whole
 from rivals.ensemble.family import Ensemble
 from rivals.errors import RivalsError
 from rivals.flows.tune import Bench, options, plain, searches, tune
@@ -34,7 +35,7 @@ from rivals.protocols import Backend, Combiner, Source
 from rivals.registry.blobs import Blobs
 from rivals.registry.lineage import Lineage, lineage
 from rivals.serve.runtimes import predictor
-from rivals.spec.project import VariantSpec
+from rivals.spec.project import MAIN, VariantSpec
 from rivals.tune.search import Search, Tried
 from rivals.values import Trained, Use, Version
 
@@ -164,11 +165,24 @@ def combine(order: Order) -> Fitted:
 
 @dataclass(frozen=True, slots=True)
 class _Data:
-    """The source as it was read: its frame only if somebody is to be fitted on it."""
+    """The source as it was read, and the further sets that variants name."""
 
     frame: Any
     columns: Mapping[str, str]  # their digests
     models: Mapping[str, str]
+    sets: Mapping[str, _Set]
+
+    def digest_of(self, name: str) -> str:
+        """Name the rows of a set."""
+        return digest(self.sets[name].columns if name in self.sets else self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class _Set:
+    """A further data set as it was read."""
+
+    frame: Any
+    columns: Mapping[str, str]  # their digests
 
 
 @dataclass
@@ -188,22 +202,25 @@ class _Build:
         """Compute what variants share, once: the rows, their division, and each feature set per fold."""
         spec = self.workspace.spec
         rows = prepare(self.data.frame, spec.data)
-        wanted = spec.data.split
-        division = split(
-            len(rows), by=wanted.by, folds=wanted.folds, test=wanted.test, gap=wanted.gap, seed=spec.seed,
-            time=rows.time, group=rows.group,
-        )  # fmt: skip
-        self.rows = keep(rows, division, self.work / "rows")
-        self.count = len(rows)
+        division = divide(rows, spec)
+        self.rows = {MAIN: keep(rows, division, self.work / "rows")}
+        self.count = {MAIN: len(rows)}
+        signatures = {MAIN: rows.signature}
+        for name, one in self.data.sets.items():
+            others = prepare(one.frame, spec.data)
+            alike, note = further(name, rows, division, others, spec)
+            self.notes.extend(note)
+            self.rows[name] = keep(others, alike, self.work / f"rows-{name}")
+            self.count[name], signatures[name] = len(others), others.signature
         self.lineage: Lineage = lineage(self.workspace.folder, spec.seed)
-        self.features: dict[tuple[str, tuple[str, ...] | None], Future[Path]] = {}
+        self.features: dict[tuple[str, str, tuple[str, ...] | None], Future[Path]] = {}
         for name in (name for wave in self.plan.waves for name in wave):
             variant = spec.variant(name)
-            key = (variant.features or "", variant.columns)
-            if variant.kind == "train" and key not in self.features:
-                narrowed(rows.signature, variant.columns)
+            key = (variant.data, variant.features or "", variant.columns)
+            if variant.kind == "train" and not is_whole(variant.family or "") and key not in self.features:
+                narrowed(signatures[variant.data], variant.columns)
                 into = self.work / f"features-{len(self.features)}"
-                job = StepsJob(key[0], spec.features.get(key[0], ()), variant.columns, self.rows, into)
+                job = StepsJob(key[1], spec.features.get(key[1], ()), variant.columns, self.rows[key[0]], into)
                 self.features[key] = self.backend.submit(share, job)
 
     def tune(self, studies: Sequence[Search], keys: Mapping[str, str]) -> None:
@@ -215,12 +232,13 @@ class _Build:
             if receipt.kept(self.workspace.state / "bank" / self.plan.wishes[study.name]):
                 continue
             try:
-                features[study.name] = self.features[variant.features or "", variant.columns].result()
+                features[study.name] = self.features[variant.data, variant.features or "", variant.columns].result()
                 open_.append(study)
             except RivalsError as error:
                 self._fail(study.name, error)
         if open_:
-            bench = Bench(self.workspace.state / "tuning", self.rows, features, self.backend)
+            rows = {name: self.rows[self.workspace.spec.set_of(name)] for name in features}
+            bench = Bench(self.workspace.state / "tuning", rows, features, self.backend)
             self.best = tune(
                 self.workspace.spec, open_, keys, bench, lambda name, said: self.tell(BuildEvent(name, "tuning", said))
             )
@@ -263,18 +281,19 @@ class _Build:
             banks[member] = state / "bank" / self.plan.wishes[member]
         if variant.kind == "ready":
             family = Use(READY, {"path": self.data.models[name]})
-        elif variant.kind == "train":
-            features = self.features[variant.features or "", variant.columns].result()
+        elif variant.kind == "train" and not is_whole(variant.family or ""):
+            features = self.features[variant.data, variant.features or "", variant.columns].result()
             if tried is not None:
                 family, features = self._tuned(variant, tried, features)
         combiner = Use(str(variant.with_.get("combiner", "mean"))) if members else None
         bank_folder = state / "bank" / self.plan.wishes[name]
-        job = Job(name, family, self.rows, bank_folder, self.workspace.spec.measures, self.workspace.spec.seed)
+        rows = self.rows[self.workspace.spec.set_of(name)]
+        job = Job(name, family, rows, bank_folder, self.workspace.spec.measures, self.workspace.spec.seed)
         job = replace(job, columns=variant.columns, features=features)
         facts = {
             "variant": name,
             "wish": self.plan.wishes[name],
-            "data": digest(self.data.columns),
+            "data": self.data.digest_of(self.workspace.spec.set_of(name)),
             "commit": self.lineage.commit,
         }
         return Order(job, self.workspace.blobs.folder, facts, members, banks, combiner)
@@ -286,7 +305,7 @@ class _Build:
         if made.steps == usual.steps:
             return made.family, features
         into = self.work / f"features-best-{variant.name}"
-        job = StepsJob(variant.features or "", made.steps, variant.columns, self.rows, into)
+        job = StepsJob(variant.features or "", made.steps, variant.columns, self.rows[variant.data], into)
         return made.family, self.backend.submit(share, job).result()
 
     def _register(self, name: str, made: Made) -> None:
@@ -323,15 +342,15 @@ class _Build:
 
         variant = self.workspace.spec.variant(trained.variant)
         params = msgspec.to_builtins(variant.model_dump(mode="python", by_alias=True, exclude_none=True))
+        named = self.workspace.spec.set_of(trained.variant)
+        source = self.workspace.spec.data.sets.get(named, self.workspace.spec.data.source)
         return self.workspace.tracker.register(
             trained,
             bundle.folder,
             params={key: value for key, value in params.items() if value not in ("", (), {})},
             metrics=dict(trained.scores.metrics),
             lineage=self.lineage,
-            data=Data(
-                self.workspace.spec.project, digest(self.data.columns), self.count, self.workspace.spec.data.source.name
-            ),
+            data=Data(self.workspace.spec.project, self.data.digest_of(named), self.count[named], source.name),
         )
 
     def _fail(self, name: str, error: RivalsError) -> None:
@@ -343,17 +362,25 @@ def _planned(workspace: Workspace, only: Sequence[str]) -> tuple[Plan, _Data]:
     spec = workspace.spec
     frame = plugins.make(Source, anchored(workspace, spec.data.source)).read()
     models = {one.name: _model(workspace, one.model) for one in spec.variants if one.model is not None}
-    data = _Data(frame, fingerprints(frame), models)
+    named = {one.data for one in spec.variants if one.kind != "ensemble"} & spec.data.sets.keys()
+    sets = {name: _set(workspace, spec.data.sets[name]) for name in sorted(named)}
+    data = _Data(frame, fingerprints(frame), models, sets)
+    columns = {name: one.columns for name, one in sets.items()}
     known = set(workspace.store.known_wishes())
     newest = {one.variant: one.wish for one in workspace.store.trained_all()}
-    found = plan(spec, data.columns, known, only, models)
+    found = plan(spec, data.columns, known, only, models, columns)
     # Built once under this wish, but another wish of that name was built since: it is the newest that counts.
     stale = [name for name in found.kept if newest.get(name) != found.wishes[name]]
     return (
-        (plan(spec, data.columns, known - {found.wishes[name] for name in stale}, only, models), data)
+        (plan(spec, data.columns, known - {found.wishes[name] for name in stale}, only, models, columns), data)
         if stale
         else (found, data)
     )
+
+
+def _set(workspace: Workspace, source: Use) -> _Set:
+    frame = plugins.make(Source, anchored(workspace, source)).read()
+    return _Set(frame, fingerprints(frame))
 
 
 def anchored(workspace: Workspace, source: Use) -> Use:

@@ -29,6 +29,7 @@ from rivals.build.folds import Split
 from rivals.build.pipeline import StepsJob, kept, share
 from rivals.build.rows import Rows
 from rivals.build.trial import Attempt, attempt
+from rivals.build.whole import is_whole
 from rivals.errors import RivalsError, SpecError
 from rivals.plugins import make, nearest
 from rivals.protocols import Backend, Family, Step
@@ -74,7 +75,7 @@ class Bench:
     """Where variants are tried: rows and features as the build laid them down, and a folder that outlives it."""
 
     folder: Path  # .rivals/tuning
-    rows: Path
+    rows: Mapping[str, Path]  # by variant
     features: Mapping[str, Path]  # by variant
     backend: Backend
 
@@ -127,6 +128,10 @@ def searches(spec: ProjectSpec, names: Sequence[str], keys: Mapping[str, str], f
     for name in names:
         variant = spec.variant(name)
         assert variant.tune is not None
+        if is_whole(variant.family or ""):
+            raise SpecError(
+                f"variants.{name}: {variant.family!r} brings its own steps and is not tuned; remove 'tune'."
+            )
         space = space_of(spec, variant)
         tuner = Use(variant.tune.name, {key: value for key, value in variant.tune.options.items() if key != "space"})
         tuner = Use(tuner.name, {"seed": spec.seed, **_stored(tuner, folder / keys[name]), **tuner.options})
@@ -203,7 +208,7 @@ def _next(
         points = [point for _ in range(count) if (point := search.ask()) is not None]
         if points:
             return Batch(
-                bench.folder / keys[name], name, tuple(points), plain(spec, variant), variant.columns, bench.rows,
+                bench.folder / keys[name], name, tuple(points), plain(spec, variant), variant.columns, bench.rows[name],
                 bench.features[name], spec.measures[0], spec.seed, spec.tuning.race,
             )  # fmt: skip
     return None

@@ -38,7 +38,7 @@ def verify_ledger(workspace: Workspace) -> dict[str, Any]:
     counts = {"judged": 0, "derived": 0, "erased": 0}
     for entry in entries:
         name = entry.body.get("rollout", "")
-        if entry.kind == "rollout.started" and "rules" in entry.body:
+        if entry.kind in {"rollout.started", "rollout.watched"} and "rules" in entry.body:
             with _readable(entry):
                 retold[name] = _Retold.of(workspace, entry)
         if entry.body.get("evidence") is not None:

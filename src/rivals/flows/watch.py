@@ -21,18 +21,19 @@ def watch_project(workspace: Workspace) -> dict[str, tuple[Leak, ...]]:
     """
     spec = workspace.spec
     wanted: dict[object, VariantSpec] = {
-        (one.features, one.columns): one for one in reversed(spec.variants) if one.kind == "train"
+        (one.data, one.features, one.columns): one for one in reversed(spec.variants) if one.kind == "train"
     }
     if not wanted:
         raise DataError("No variant of this project is trained, so there is no evaluation to check for leaks.")
-    rows = prepare(plugins.make(Source, anchored(workspace, spec.data.source)).read(), spec.data)
-    asked = spec.data.split
-    division = split(
-        len(rows), by=asked.by, folds=asked.folds, test=asked.test, gap=asked.gap, seed=spec.seed,
-        time=rows.time, group=rows.group,
-    )  # fmt: skip
     found = {}
     for one in reversed(list(wanted.values())):
+        source = spec.data.sets.get(one.data, spec.data.source)
+        rows = prepare(plugins.make(Source, anchored(workspace, source)).read(), spec.data)
+        asked = spec.data.split
+        division = split(
+            len(rows), by=asked.by, folds=asked.folds, test=asked.test, gap=asked.gap, seed=spec.seed,
+            time=rows.time, group=rows.group,
+        )  # fmt: skip
         steps = spec.features[one.features] if one.features else ()
         own = variant(steps, Use(one.family or "", one.with_), one.columns, spec.seed)
         found[one.name] = watch(own, rows, division.folds, seed=spec.seed)

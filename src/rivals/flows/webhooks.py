@@ -29,6 +29,7 @@ from rivals.errors import RivalsError
 from rivals.flows.workspace import Workspace
 from rivals.registry.ledger import Entry, Ledger
 from rivals.spec.project import WebhookSpec
+from rivals.values import Phase
 
 log = logging.getLogger("rivals.webhooks")
 
@@ -39,12 +40,15 @@ PERIOD = 0.5  # seconds between two looks at the ledger
 
 NAMES = {
     "rollout.started": "rollout.started",
-    "rollout.promote": "rollout.promoted",
-    "rollout.rollback": "rollout.rolled_back",
+    "rollout.rollback": "rollout.rolled_back",  # to a revision, with nothing that ran
+    "rollout.advance": "rollout.grown",
+    "rollout.watched": "rollout.watched",
+    "rollout.concluded": "rollout.concluded",
     "rollout.pause": "rollout.paused",
     "rollout.resume": "rollout.resumed",
 }
-DONE = {"Promote": "rollout.promoted", "SetRoutes": "rollout.grown", "Notify": "rollout.notice"}
+ENDS = {phase.value for phase in Phase if phase.final}
+DONE = {"SetRoutes": "rollout.grown", "Notify": "rollout.notice"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,17 +149,17 @@ def event_of(entry: Entry) -> str:
     room = entry.kind.partition(".")[0]
     if room in {"fences", "preflight"}:
         return room
+    kinds = [one["kind"] for one in entry.body.get("instructions", ())]
+    if kinds and (phase := entry.body.get("phase")) in ENDS:
+        return f"rollout.{phase}"
     if entry.kind != "rollout.judged":
         return NAMES.get(entry.kind, entry.kind)
-    kinds = [one["kind"] for one in entry.body.get("instructions", ())]
-    if "RollBack" in kinds:
-        return f"rollout.{entry.body['phase']}"
     return next((name for kind, name in DONE.items() if kind in kinds), "rollout.judged")
 
 
 def wanted(hook: WebhookSpec) -> set[str]:
     """The events a webhook asked for; where it named none, all but bare verdicts."""
-    every = {*NAMES.values(), *DONE.values(), "rollout.held", "rollout.aborted", "fences", "preflight"}
+    every = {*NAMES.values(), *DONE.values(), *(f"rollout.{end}" for end in ENDS), "fences", "preflight"}
     return set(hook.events) or every
 
 

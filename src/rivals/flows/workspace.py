@@ -30,11 +30,13 @@ class Workspace:
     spec: ProjectSpec
     file: Path
     overlay: tuple[str, ...] = ()  # settings on top of the file
+    above: tuple[Path, ...] = ()  # further project files on top of it
 
     @property
     def command(self) -> list[str]:
         """How a process of its own opens the same project: the verb comes first."""
-        return ["-f", str(self.file), *(word for setting in self.overlay for word in ("--set", setting))]
+        files = [word for file in (self.file, *self.above) for word in ("-f", str(file))]
+        return [*files, *(word for setting in self.overlay for word in ("--set", setting))]
 
     @cached_property
     def folder(self) -> Path:
@@ -104,10 +106,12 @@ class Workspace:
         return table
 
 
-def open_workspace(file: Path, overlay: Sequence[str] = ()) -> Workspace:
-    """Read a project file and check that every plug-in it names is there. Raises ``SpecError`` and its kin."""
-    file = file / "rivals.yaml" if file.is_dir() else file
-    workspace = Workspace(load(file, overlay), file.resolve(), tuple(overlay))
+def open_workspace(file: Path | Sequence[Path], overlay: Sequence[str] = ()) -> Workspace:
+    """Read a project file, and those on top of it; check that every plug-in is there. Raises ``SpecError`` and kin."""
+    files = [file] if isinstance(file, Path) else list(file)
+    files = [one / "rivals.yaml" if one.is_dir() else one for one in files]
+    first, *above = [one.resolve() for one in files]
+    workspace = Workspace(load(files, overlay), first, tuple(overlay), tuple(above))
     for door, use in _plugins(workspace.spec):
         plugins.check(door, use.name)
     _importable(workspace.folder)
@@ -115,7 +119,7 @@ def open_workspace(file: Path, overlay: Sequence[str] = ()) -> Workspace:
 
 
 def _plugins(spec: ProjectSpec) -> Iterator[tuple[type[Any], Use]]:
-    yield Source, spec.data.source
+    yield from ((Source, source) for source in (spec.data.source, *spec.data.sets.values()))
     for steps in spec.features.values():
         yield from ((Step, step) for step in steps)
     for variant in spec.variants:

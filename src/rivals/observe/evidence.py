@@ -7,7 +7,7 @@ once. What judges find in ``Evidence``:
 =============================  ==================================================================================
 ``log_e["failures.harm"]``     the challenger fails more often than the champion
 ``["failures.noninferior"]``   its failure rate is below (1 + margin) times the champion's
-``["failures.over_limit"]``    its failure rate is above the limit; bet by request, as traffic comes, not by unit
+``["failures.over_limit"]``    its failure rate is above the limit, on the first time that each unit met it
 ``["failures.under_limit"]``   its failure rate is below the limit, likewise
 ``["quality.better"]``         its loss is lower on the same rows
 ``["quality.worse"]``          its loss is higher on the same rows
@@ -16,7 +16,9 @@ once. What judges find in ``Evidence``:
 ``["quality.difference"]``     mean loss difference, challenger minus champion, over all labelled pairs
 ``["quality.spread"]``         standard deviation of the difference over blocks
 ``["shadow.dropped_share"]``   of the shadow's questions that have no answer: what is paired is then a selection
+``["quality.z/<n>"]``          Student's t of it after n blocks, as a normal z: at looks that were planned
 ``["share"]``                  of the traffic that the challenger has now; 0 in the shadow
+``["age"]``                    seconds since the rollout began
 =============================  ==================================================================================
 
 ``guardrails`` has the rest: latency, declared slices, reward, the split itself.
@@ -27,10 +29,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b
 from typing import Any
 
 from rivals.errors import DataError, SpecError
+from rivals.observe.arm import UNITS, Arm, Units, Waiting, short
 from rivals.observe.guardrails import (
     SHARES,
     RewardBets,
@@ -45,10 +47,10 @@ from rivals.observe.guardrails import (
     slices_found,
 )
 from rivals.observe.outcomes import Metric, losses, matured
-from rivals.statistics.eprocess import BlockBets, FailureArm, RateLimit, on_answers, on_block, on_failure
+from rivals.statistics.eprocess import BlockBets, FailureArm, RateLimit, on_answers, on_block
+from rivals.statistics.group_sequential import as_normal
 from rivals.values import Counts, Evidence, Exposure, Outcome, Pair, Rewarded, Rollout
 
-UNITS = 5_000  # failed units remembered; a pair with more failures than that was decided long ago
 SEEN = 2_000  # units that come again, counted for the split; the first ones stand for all
 
 
@@ -74,6 +76,7 @@ class Rules:
     block: float = 86_400.0
     label_delay: float = 0.0
     min_pairs: int = 30
+    looks: tuple[int, ...] = ()  # blocks after which a test of fixed length looks
 
     def __post_init__(self) -> None:
         if not self.block > 0:
@@ -92,9 +95,12 @@ class EvidenceState:
     cursor: int = 0  # of the closed exposures
     counts: tuple[Counts, Counts] = (Counts(), Counts())  # champion, challenger
     arm: FailureArm = field(default_factory=FailureArm)
+    waiting: tuple[Waiting, ...] = ()  # successes that are not ripe yet
     rate: RateLimit = field(default_factory=RateLimit)
     units: tuple[int, ...] = ()  # that failed already: one bet each
+    asked: tuple[int, ...] = ()  # that the challenger was asked about already: one bet on its limits each
     quality: BlockBets = field(default_factory=BlockBets)
+    looks: dict[int, float] = field(default_factory=dict)  # z by the number of blocks
     loss: float = 0.0  # summed difference over labelled pairs
     shadows: int = 0  # questions that were to be put in the shadow, to either
     dropped: int = 0  # of those: without an answer
@@ -153,7 +159,7 @@ def advance(
 def evidence(state: EvidenceState, rollout: Rollout, now: float) -> Evidence:
     """The state as judges read it."""
     labelled = state.counts[0].labelled
-    estimates = {"silence": max(0.0, now - state.latest), "share": rollout.share}
+    estimates = {"silence": max(0.0, now - state.latest), "share": rollout.share, "age": now - state.started}
     if state.shadows:
         estimates["shadow.dropped_share"] = state.dropped / state.shadows
     if state.slow.tau_us is not None:
@@ -162,6 +168,7 @@ def evidence(state: EvidenceState, rollout: Rollout, now: float) -> Evidence:
         estimates["quality.difference"] = state.loss / labelled
     if state.blocks > 1:
         estimates["quality.spread"] = state.quality.spread
+    estimates |= {f"quality.z/{blocks}": z for blocks, z in state.looks.items()}
     slices, of_slices = slices_found(state.slices, labelled)
     reward, of_reward = reward_found(state.reward)
     log_e = {
@@ -201,9 +208,14 @@ def _with_block(state: EvidenceState, start: float, pairs: Sequence[Pair], rules
         return state
     mean = math.fsum(each) / rows
     champion, challenger = (replace(one, labelled=one.labelled + rows) for one in state.counts)
+    quality = on_block(state.quality, mean, rules.quality_margin)
+    looks = state.looks
+    if quality.blocks in rules.looks:
+        looks = {**looks, quality.blocks: as_normal(quality.mean, quality.spread, quality.blocks)}
     return replace(
         state,
-        quality=on_block(state.quality, mean, rules.quality_margin),
+        quality=quality,
+        looks=looks,
         loss=state.loss + mean * rows,
         counts=(champion, challenger),
     )
@@ -218,46 +230,24 @@ def _with_rewards(state: EvidenceState, start: float, rewards: Sequence[Rewarded
     )
 
 
-def _short(unit: str) -> int:
-    """A unit in six bytes; two that fall together cost one bet, no truth."""
-    return int.from_bytes(blake2b(unit.encode(), digest_size=6).digest(), "big")
-
-
-class _Units:
-    """Units that were counted already, as far as they can come again. ``most`` are remembered."""
-
-    __slots__ = ("known", "most")
-
-    def __init__(self, known: Iterable[int], most: int) -> None:
-        self.known, self.most = dict.fromkeys(known), most
-
-    def first(self, one: Exposure) -> bool:
-        """Whether this is the unit's first time."""
-        name, _, row = one.id.rpartition("/")
-        if name == one.unit:  # a unit of its own: its rows are answered together, and the first one stands for all
-            return row == "0"
-        if len(self.known) >= self.most or (unit := _short(one.unit)) in self.known:
-            return False
-        self.known[unit] = None
-        return True
-
-
 class _Answers:
     """A state while exposures are being taken into it."""
 
     __slots__ = (
-        "arm", "before", "dropped", "good", "latest", "mix", "pair", "quick", "rate", "rules", "seen", "shadows",
-        "slow_arm", "slow_rate", "slow_units", "tallies", "tau", "units",
+        "asked", "before", "dropped", "failing", "good", "latest", "mix", "pair", "quick", "rate", "rules", "seen",
+        "shadows", "slow", "slow_rate", "tallies", "tau",
     )  # fmt: skip
 
     def __init__(self, state: EvidenceState, rules: Rules) -> None:
         self.before, self.rules, self.pair = state, rules, (state.champion, state.challenger)
         self.tallies = {state.champion: _Tally(state.counts[0]), state.challenger: _Tally(state.counts[1])}
         self.latest, self.shadows, self.dropped = state.latest, state.shadows, state.dropped
-        self.arm, self.rate, self.good = state.arm, state.rate, 0
-        self.tau, self.slow_arm, self.slow_rate, self.quick = state.slow.tau_us, state.slow.arm, state.slow.rate, 0
-        self.units, self.slow_units = _Units(state.units, UNITS), _Units(state.slow_units, UNITS)
-        self.mix, self.seen = dict(state.mix), _Units(state.seen, SEEN)
+        self.failing = Arm(state.arm, state.units, state.waiting, rules.margin)
+        self.tau, slow = state.slow.tau_us, state.slow
+        self.slow = Arm(slow.arm, state.slow_units, slow.waiting, rules.margin)
+        self.rate, self.good, self.slow_rate, self.quick = state.rate, 0, state.slow.rate, 0
+        self.asked = Units(state.asked, UNITS)
+        self.mix, self.seen = dict(state.mix), Units(state.seen, SEEN)
 
     def take(self, one: Exposure) -> None:
         """Count one closed exposure of the pair."""
@@ -275,21 +265,25 @@ class _Answers:
         challenger = one.variant == self.before.challenger
         if challenger:
             self.latest = max(self.latest, one.time)
-            # Rows of one request fail together; the first one stands for all.
-            if one.id.endswith("/0"):
-                self._asked(failed, slow)
         share = 0.0 if one.shadow else share_of(one.propensity, *self.pair)
-        if not 0 < share < 1:
+        if randomised := 0 < share < 1:
+            tally.requests += 1
+            tally.failures += failed
+        name, _, row = one.id.rpartition("/")
+        unit = None if name == one.unit else short(one.unit)
+        # Rows of one request are answered together, and fail together; the first one stands for all.
+        if unit is None and row != "0":
             return
-        tally.requests += 1
-        tally.failures += failed
-        if failed and self.units.first(one):
-            self.arm = on_failure(self.arm, challenger, share, self.rules.margin)
-        if slow and self.slow_units.first(one):
-            self.slow_arm = on_failure(self.slow_arm, challenger, share, self.rules.margin)
-        if (share in self.mix or len(self.mix) < SHARES) and self.seen.first(one):
-            ours, theirs = self.mix.get(share, (0, 0))
-            self.mix[share] = (ours, theirs + 1) if challenger else (ours + 1, theirs)
+        if challenger and self.asked.first(unit):
+            self._asked(failed, slow)
+        if randomised:
+            closed = one.time + one.latency_us / 1e6
+            self.failing.take(unit, failed, challenger, share, one.time, closed)
+            if self.tau is not None:
+                self.slow.take(unit, slow, challenger, share, one.time, closed)
+            if (share in self.mix or len(self.mix) < SHARES) and self.seen.first(unit):
+                ours, theirs = self.mix.get(share, (0, 0))
+                self.mix[share] = (ours, theirs + 1) if challenger else (ours + 1, theirs)
 
     def _asked(self, failed: bool, slow: bool) -> None:
         if failed:
@@ -307,15 +301,17 @@ class _Answers:
         quick = on_answers(self.slow_rate, self.quick, failed=False, limit=self.rules.slow_limit)
         return replace(
             self.before,
-            arm=self.arm,
+            arm=self.failing.arm,
+            waiting=self.failing.left(),
             rate=on_answers(self.rate, self.good, failed=False, limit=self.rules.limit),
             latest=self.latest,
-            units=tuple(self.units.known),
+            units=tuple(self.failing.units.known),
+            asked=tuple(self.asked.known),
             counts=(self.tallies[self.pair[0]].counts(), self.tallies[self.pair[1]].counts()),
             shadows=self.shadows,
             dropped=self.dropped,
-            slow=replace(self.before.slow, arm=self.slow_arm, rate=quick),
-            slow_units=tuple(self.slow_units.known),
+            slow=replace(self.before.slow, arm=self.slow.arm, waiting=self.slow.left(), rate=quick),
+            slow_units=tuple(self.slow.units.known),
             mix=self.mix,
             seen=tuple(self.seen.known),
         )

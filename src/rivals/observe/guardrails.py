@@ -27,6 +27,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from rivals.observe.arm import Waiting
 from rivals.observe.outcomes import by_unit
 from rivals.statistics.eprocess import BlockBets, FailureArm, RateLimit, on_block
 from rivals.statistics.ratio import srm_log_e
@@ -48,6 +49,7 @@ class Slow:
 
     tau_us: float | None = None  # slower than this is slow; stated before the rollout, or nothing is
     arm: FailureArm = field(default_factory=FailureArm)
+    waiting: tuple[Waiting, ...] = ()
     rate: RateLimit = field(default_factory=RateLimit)
 
     def found(self) -> dict[str, float]:

@@ -112,12 +112,24 @@ class Archive:
     def read(self, day: str) -> Iterator[Archived]:
         """The exposures of a day in the order in which they were closed, with the labels and rewards known by now."""
         for file in self._files(day):
-            rows = pq.read_table(file, partitioning=None).to_pylist()
-            known = [(row["id"], row["unit"], row["time"]) for row in rows]
-            labels, rewards = self.store.told(known, "label"), self.store.told(known, "reward")
-            for row, label, reward in zip(rows, labels, rewards, strict=True):
-                asked = None if row["inputs"] is None else msgspec.json.decode(row["inputs"])
-                yield Archived(_exposure(row), row["closed_seq"], asked, label, reward)
+            yield from self._joined(pq.read_table(file, partitioning=None).to_pylist())
+
+    def captured(self) -> Iterator[Archived]:
+        """All closed exposures of which it is kept what they asked: those of the archive, then those of the store."""
+        for day in self.days():
+            yield from (one for one in self.read(day) if one.inputs is not None)
+        query = sa.select(exposures, inputs.c.body.label("inputs"))
+        query = query.join_from(exposures, inputs, inputs.c.id == exposures.c.id)
+        closed = sa.and_(exposures.c.endpoint == self.endpoint, exposures.c.closed_seq.is_not(None))
+        rows = self.store.rows(query.where(closed).order_by(exposures.c.closed_seq))
+        yield from self._joined([dict(row._asdict()) for row in rows])
+
+    def _joined(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[Archived]:
+        known = [(row["id"], row["unit"], row["time"]) for row in rows]
+        labels, rewards = self.store.told(known, "label"), self.store.told(known, "reward")
+        for row, label, reward in zip(rows, labels, rewards, strict=True):
+            asked = None if row["inputs"] is None else msgspec.json.decode(row["inputs"])
+            yield Archived(_exposure(row), row["closed_seq"], asked, label, reward)
 
     def history(self, variants: Sequence[str], after: int = 0) -> Iterator[tuple[int, Exposure]]:
         """Closed exposures from the archive and then the store, in the order in which they were closed, after a number.

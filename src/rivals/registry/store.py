@@ -53,11 +53,16 @@ class Transaction:
         row = {"endpoint": table.endpoint, "revision": table.revision, "body": as_kept(table)}
         self.connection.execute(sa.insert(tables), row)
 
-    def put_rollout(self, rollout: Rollout, before: Rollout | None = None) -> None:
-        """Keep a rollout. Raises ``Conflict`` where ``before`` changed meanwhile, or a new one (None) is not alone."""
+    def put_rollout(self, rollout: Rollout, before: Rollout | None = None, beside: Sequence[str] = ()) -> None:
+        """Keep a rollout. Raises ``Conflict`` where ``before`` changed meanwhile, or a new one (None) is not alone.
+
+        ``beside``: ids of those that a new one may run beside.
+        """
         rollouts = schema.rollouts
         found = self._one(sa.select(rollouts.c.body).where(rollouts.c.id == rollout.id))
-        other = sa.select(rollouts.c.id).where(rollouts.c.endpoint == rollout.endpoint, rollouts.c.final.is_(False))
+        other = sa.select(rollouts.c.id).where(
+            rollouts.c.endpoint == rollout.endpoint, rollouts.c.final.is_(False), rollouts.c.id.not_in(beside)
+        )
         if before is None and (found is not None or self._one(other.limit(1)) is not None):
             raise Conflict(f"Somebody else started a rollout on {rollout.endpoint!r} first; look again and repeat.")
         if before is not None and (found is None or _read(found, Rollout) != before):
@@ -67,6 +72,17 @@ class Transaction:
             self.connection.execute(sa.insert(rollouts), {"id": rollout.id, **row})
         else:
             self.connection.execute(sa.update(rollouts).where(rollouts.c.id == rollout.id), row)
+
+    def table(self, endpoint: str) -> RoutingTable | None:
+        """The routing table in force, with what was written here."""
+        tables = schema.routing_tables
+        query = sa.select(tables.c.body).where(tables.c.endpoint == endpoint).order_by(tables.c.revision.desc())
+        raw = self._one(query.limit(1))
+        return None if raw is None else _read(raw, RoutingTable)
+
+    def active_rollouts(self, endpoint: str) -> list[Rollout]:
+        """All that are under way, in the order they were started, with what was written here."""
+        return [_read(body, Rollout) for (body,) in self.connection.execute(_active(endpoint))]
 
     def state(self, key: str) -> bytes | None:
         """The bytes kept under a name, as nobody else can change them before this ends."""
@@ -149,10 +165,12 @@ class Store:
         return self._value(sa.select(rollouts.c.body).where(rollouts.c.id == rollout_id), Rollout)
 
     def active_rollout(self, endpoint: str) -> Rollout | None:
-        """The rollout that is under way, if there is one."""
-        rollouts = schema.rollouts
-        query = sa.select(rollouts.c.body).where(rollouts.c.endpoint == endpoint, rollouts.c.final.is_(False))
-        return self._value(query.order_by(rollouts.c.number.desc()).limit(1), Rollout)
+        """The rollout that is under way, if there is one; the newest where several are."""
+        return next(reversed(self.active_rollouts(endpoint)), None)
+
+    def active_rollouts(self, endpoint: str) -> list[Rollout]:
+        """All that are under way, in the order they were started."""
+        return [_read(body, Rollout) for (body,) in self.rows(_active(endpoint))]
 
     def rollouts(self, endpoint: str) -> list[Rollout]:
         """All rollouts, in the order they were started."""
@@ -455,6 +473,12 @@ def _all_trained(texts: Sequence[str]) -> list[Trained]:
 def as_kept(table: RoutingTable) -> str:
     """A routing table as it is kept."""
     return _json(table)
+
+
+def _active(endpoint: str) -> sa.Select[Any]:
+    rollouts = schema.rollouts
+    query = sa.select(rollouts.c.body).where(rollouts.c.endpoint == endpoint, rollouts.c.final.is_(False))
+    return query.order_by(rollouts.c.number)
 
 
 def _json(value: Any) -> str:

@@ -2,62 +2,56 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from rivals.errors import SpecError
-from rivals.spec.project import COMING, ProjectSpec
+from rivals.spec.lines import Lines, Path_, nearest, read
+from rivals.spec.matrix import expand
+from rivals.spec.overlay import merge, put
+from rivals.spec.project import COMING, MAIN, ProjectSpec
 
-Path_ = tuple[str | int, ...]
 MAX_BYTES = 1 << 20
 
 
-class _Lines:
-    """Where each key stands, so that errors found late can still point at it."""
+def load(path: Path | Sequence[Path], overlay: Sequence[str] = ()) -> ProjectSpec:
+    """Read and check a project file, or several: each lies on top of those before it, and ``overlay`` on top of all.
 
-    def __init__(self, file: str) -> None:
-        self.file = file
-        self.at: dict[Path_, int] = {}
-
-    def error(self, path: Path_, message: str) -> SpecError:
-        """The error about ``path``, pointing at the nearest line known."""
-        known = path
-        while known and known not in self.at:
-            known = known[:-1]
-        where = f"{self.file}:{self.at[known]}" if known in self.at else self.file
-        key = ".".join(str(part) for part in path)
-        return SpecError(f"{where}: {key + ': ' if key else ''}{message}")
-
-
-def load(path: Path, overlay: Sequence[str] = ()) -> ProjectSpec:
-    """Read and check a project file; ``overlay`` holds ``key.path=value`` settings on top of it.
-
-    Raises ``SpecError`` with file, line, key, and the nearest name where one was misspelt.
+    ``overlay`` holds ``key.path=value``. Raises ``SpecError`` with file, line, key, and the nearest name where one was
+    misspelt.
     """
-    if path.is_dir():
-        path = path / "rivals.yaml"
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        raise SpecError(f"{path}: there is no project file here; `rivals init` makes one, -f names another.") from None
-    except OSError as error:
-        raise SpecError(f"{path}: cannot be read: {error.strerror}.") from None
-    return parse(raw, path.name, overlay)
+    paths = [path] if isinstance(path, Path) else list(path)
+    files = [one / "rivals.yaml" if one.is_dir() else one for one in paths]
+    names = [file.name for file in files]
+    # Two overlays of one name in different folders are told apart by their paths.
+    told = names if len(set(names)) == len(names) else [str(file) for file in files]
+    return _checked([(_bytes(file), name) for file, name in zip(files, told, strict=True)], overlay)
 
 
 def parse(raw: bytes, file: str = "rivals.yaml", overlay: Sequence[str] = ()) -> ProjectSpec:
     """As ``load``, from bytes."""
-    if len(raw) > MAX_BYTES:
-        raise SpecError(f"{file}: {len(raw)} bytes are no project file; the limit is {MAX_BYTES}.")
-    lines = _Lines(file)
-    data = _read(raw, lines)
+    return _checked([(raw, file)], overlay)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise SpecError(f"{path}: there is no project file here; `rivals init` makes one, -f names another.") from None
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read: {error.strerror}.") from None
+
+
+def _checked(files: Sequence[tuple[bytes, str]], overlay: Sequence[str]) -> ProjectSpec:
+    data, lines = _read(*files[0])
+    for raw, name in files[1:]:
+        data = merge(data, lines, *_read(raw, name))
     for setting in overlay:
-        _set(data, setting)
+        put(data, lines, setting)
+    expand(data, lines)
     try:
         spec = ProjectSpec.model_validate(data)
     except ValidationError as error:
@@ -66,87 +60,14 @@ def parse(raw: bytes, file: str = "rivals.yaml", overlay: Sequence[str] = ()) ->
     return spec
 
 
-def _read(raw: bytes, lines: _Lines) -> dict[str, Any]:
-    try:
-        node = yaml.compose(raw, Loader=yaml.SafeLoader)
-        data = _build(node, (), lines)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise SpecError(f"{lines.file}:{line}: not YAML: {error.problem}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
-        raise SpecError(f"{lines.file}: not YAML: it holds bytes or nesting that no project file has.") from None
-    if not isinstance(data, dict):
-        raise SpecError(f"{lines.file}: a project file is a mapping that starts with 'project: <name>'.")
-    return data
+def _read(raw: bytes, file: str) -> tuple[dict[str, Any], Lines]:
+    if len(raw) > MAX_BYTES:
+        raise SpecError(f"{file}: {len(raw)} bytes are no project file; the limit is {MAX_BYTES}.")
+    lines = Lines(file)
+    return read(raw, lines), lines
 
 
-def _build(node: yaml.Node | None, path: Path_, lines: _Lines) -> Any:
-    """A node as plain values, noting the line of every key; YAML's own constructor keeps neither lines nor doubles."""
-    if node is None:
-        return None
-    lines.at.setdefault(path, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        result: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            key = _scalar(key_node)
-            if not isinstance(key, str):
-                raise lines.error(path, f"the key {key!r} is not a word; put it in quotes.")
-            lines.at[(*path, key)] = key_node.start_mark.line + 1
-            if key in result:
-                raise lines.error((*path, key), "stands here twice; remove one.")
-            result[key] = _build(value_node, (*path, key), lines)
-        return result
-    if isinstance(node, yaml.SequenceNode):
-        return [_build(item, (*path, index), lines) for index, item in enumerate(node.value)]
-    return _scalar(node)
-
-
-def _scalar(node: yaml.Node) -> Any:
-    loader = yaml.SafeLoader("")
-    try:
-        return loader.construct_object(node, deep=True)
-    finally:
-        loader.dispose()
-
-
-def _set(data: dict[str, Any], setting: str) -> None:
-    key, sign, text = setting.partition("=")
-    if not sign or not key:
-        raise SpecError(f"--set {setting}: write key=value, as endpoint.rollout.every=5m.")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise SpecError(f"--set {key}: {text!r} is not a YAML value.") from None
-    *parents, last = key.split(".")
-    here: Any = data
-    for part in parents:
-        here = _step(here, part, key)
-    if isinstance(here, list):
-        index = _index(here, last, key)
-        here[index] = value
-    elif isinstance(here, dict):
-        here[last] = value
-    else:
-        raise SpecError(f"--set {key}: {parents[-1]!r} holds a single value; there is nothing to set inside it.")
-
-
-def _step(here: Any, part: str, key: str) -> Any:
-    if isinstance(here, list):
-        return here[_index(here, part, key)]
-    if not isinstance(here, dict):
-        raise SpecError(f"--set {key}: there is nothing to set inside {part!r}.")
-    return here.setdefault(part, {})
-
-
-def _index(items: list[Any], part: str, key: str) -> int:
-    """A list's item by its number, or by its ``name``."""
-    for index, item in enumerate(items):
-        if part == str(index) or (isinstance(item, dict) and item.get("name") == part):
-            return index
-    raise SpecError(f"--set {key}: there is no {part!r} in that list.")
-
-
-def _explain(error: ValidationError, data: Any, lines: _Lines) -> SpecError:
+def _explain(error: ValidationError, data: Any, lines: Lines) -> SpecError:
     """The first error as a sentence; pydantic's own words are kept where they are plain."""
     # A misspelt key is also a missing one: say the cause, not the consequence.
     first = min(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
@@ -156,7 +77,7 @@ def _explain(error: ValidationError, data: Any, lines: _Lines) -> SpecError:
             key = str(path[-1])
             if key in COMING:
                 return lines.error(path, f"{COMING[key]} is not part of this version yet; remove the key for now.")
-            return lines.error(path, f"unknown key.{_nearest(key, _fields(first['loc'][:-1]))}")
+            return lines.error(path, f"unknown key.{nearest(key, _fields(first['loc'][:-1]))}")
         case "missing":
             return lines.error(path[:-1], f"the key {path[-1]!r} is missing.")
         case "value_error":
@@ -164,7 +85,7 @@ def _explain(error: ValidationError, data: Any, lines: _Lines) -> SpecError:
         case "literal_error":
             allowed = [word.strip("' ") for word in first["ctx"]["expected"].replace(" or ", ", ").split(",")]
             wrong = str(first["input"])
-            return lines.error(path, f"{wrong!r} is none of {', '.join(allowed)}.{_nearest(wrong, allowed)}")
+            return lines.error(path, f"{wrong!r} is none of {', '.join(allowed)}.{nearest(wrong, allowed)}")
         case "string_pattern_mismatch":
             return lines.error(path, f"{first['input']!r} is no name; use up to 64 letters, digits, '.', '_' and '-'.")
         case _:
@@ -212,12 +133,7 @@ def _is_part(model: Any) -> bool:
     return isinstance(model, type) and issubclass(model, BaseModel)
 
 
-def _nearest(wrong: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(wrong, known, n=1)
-    return f" Did you mean {close[0]!r}?" if close else (f" Known: {', '.join(known)}." if known else "")
-
-
-def _cross_check(spec: ProjectSpec, lines: _Lines) -> None:
+def _cross_check(spec: ProjectSpec, lines: Lines) -> None:
     """What no single key can know: names that point at other parts of the file."""
     seen: dict[str, int] = {}
     for index, variant in enumerate(spec.variants):
@@ -228,12 +144,19 @@ def _cross_check(spec: ProjectSpec, lines: _Lines) -> None:
     known = list(seen)
     for index, variant in enumerate(spec.variants):
         here = ("variants", index)
+        if variant.data not in (MAIN, *spec.data.sets):
+            raise lines.error((*here, "data"), _unknown("data set", variant.data, {MAIN: None, **spec.data.sets}))
         if variant.features is not None and variant.features not in spec.features:
             raise lines.error((*here, "features"), _unknown("feature set", variant.features, spec.features))
         for position, member in enumerate(variant.members):
             if member not in seen:
                 raise lines.error((*here, "members", position), _unknown("variant", member, seen))
     _no_circle(spec, lines, known)
+    for index, variant in enumerate(spec.variants):
+        for position, member in enumerate(variant.members):
+            if (theirs := spec.set_of(member)) != (first := spec.set_of(variant.name)):
+                told = f"{member!r} is made from the data set {theirs!r} and {variant.members[0]!r} from {first!r}"
+                raise lines.error(("variants", index, "members", position), f"{told}; an ensemble's members share one.")
     if spec.endpoint:
         for path, name in _endpoint_names(spec):
             if name not in seen:
@@ -247,7 +170,7 @@ def _endpoint_names(spec: ProjectSpec) -> list[tuple[Path_, str]]:
     return [*found, (("endpoint", "champion"), endpoint.champion)] if endpoint.champion else found
 
 
-def _no_circle(spec: ProjectSpec, lines: _Lines, order: list[str]) -> None:
+def _no_circle(spec: ProjectSpec, lines: Lines, order: list[str]) -> None:
     def walk(name: str, way: tuple[str, ...]) -> None:
         if name in way:
             circle = " -> ".join((*way[way.index(name) :], name))
@@ -260,4 +183,4 @@ def _no_circle(spec: ProjectSpec, lines: _Lines, order: list[str]) -> None:
 
 
 def _unknown(what: str, wrong: str, known: Mapping[str, Any]) -> str:
-    return f"there is no {what} {wrong!r}.{_nearest(wrong, list(known))}"
+    return f"there is no {what} {wrong!r}.{nearest(wrong, list(known))}"

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, WithJsonSchema, model_validator
 
 from rivals.spec.windows import ChangeWindow
 from rivals.values import Task, Use
@@ -50,13 +50,38 @@ def as_plugin(value: object) -> object:
     return value
 
 
-Seconds = Annotated[float, BeforeValidator(as_seconds), Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, BeforeValidator(as_share), Field(ge=0, le=1, allow_inf_nan=False)]
-Plugin = Annotated[Use, BeforeValidator(as_plugin)]
+# What editors are told: values as they are written, not as they are read.
+WRITTEN_SECONDS = {
+    "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(ms|[smhdw])\s*$"}]
+}
+WRITTEN_SHARE = {
+    "anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*%\s*$"}]
+}
+WRITTEN_PLUGIN = {
+    "anyOf": [
+        {"type": "string"},
+        {
+            "type": "object",
+            "properties": {"use": {"type": "string"}, "with": {"type": ["object", "null"]}},
+            "required": ["use"],
+            "additionalProperties": False,
+        },
+    ]
+}
+WRITTEN_CAPTURE = {"anyOf": [*WRITTEN_SHARE["anyOf"], {"enum": ["all", "none"]}]}
+Seconds = Annotated[
+    float, BeforeValidator(as_seconds), Field(ge=0, allow_inf_nan=False), WithJsonSchema(WRITTEN_SECONDS)
+]
+Share = Annotated[
+    float, BeforeValidator(as_share), Field(ge=0, le=1, allow_inf_nan=False), WithJsonSchema(WRITTEN_SHARE)
+]
+Plugin = Annotated[Use, BeforeValidator(as_plugin), WithJsonSchema(WRITTEN_PLUGIN)]
 Event = Literal[
     "rollout.started", "rollout.grown", "rollout.promoted", "rollout.rolled_back", "rollout.held", "rollout.aborted",
-    "rollout.paused", "rollout.resumed", "rollout.notice", "rollout.judged", "fences", "preflight",
+    "rollout.paused", "rollout.resumed", "rollout.watched", "rollout.concluded", "rollout.notice", "rollout.judged",
+    "fences", "preflight",
 ]  # fmt: skip
+MAIN = "main"  # the source itself, where a variant may name another set
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
@@ -79,6 +104,7 @@ class DataSpec(Part):
     """Where rows come from, and which columns mean what."""
 
     source: Plugin
+    sets: Mapping[Name, Plugin] = Field(default_factory=dict)  # further sources that variants may name
     task: Task
     target: str
     id: str | None = None
@@ -98,6 +124,12 @@ class DataSpec(Part):
             raise ValueError("split by group needs the key 'group': the column that keeps rows together")
         return self
 
+    @model_validator(mode="after")
+    def _one_main(self) -> DataSpec:
+        if MAIN in self.sets:
+            raise ValueError(f"{MAIN!r} is the name of data.source itself; give that set another one")
+        return self
+
     @property
     def roles(self) -> tuple[str, ...]:
         """The columns that are no inputs of a model."""
@@ -109,6 +141,7 @@ class VariantSpec(Part):
     """One rival: trained (``features`` and ``family``), combined (``members``), or existing already (``model``)."""
 
     name: Name
+    data: str = MAIN  # a set under data.sets; main: the source itself
     features: str | None = None
     family: str | None = None
     with_: Mapping[str, Any] = Field(default_factory=dict, alias="with")
@@ -119,6 +152,8 @@ class VariantSpec(Part):
 
     @model_validator(mode="after")
     def _one_kind(self) -> VariantSpec:
+        if self.members and self.data != MAIN:
+            raise ValueError("an ensemble asks its members, which have data of their own; remove 'data'")
         if self.model is not None and (self.family or self.members or self.features):
             raise ValueError("'model' names a variant that exists already; it takes no family, features or members")
         if self.model is None and self.family is None:
@@ -153,15 +188,27 @@ class RiskSpec(Part):
 class RolloutSpec(Part):
     """How a challenger climbs: first in the shadow, then by these steps, each at least ``every`` long."""
 
+    strategy: Literal["canary", "bluegreen", "shadow", "bounded", "ab"] = "canary"
+    harm: float | None = Field(default=None, ge=1, allow_inf_nan=False)  # most extra failures, of strategy bounded
+    share: Annotated[Share, Field(gt=0)] | None = None  # of each challenger in strategy ab; equal ones if not said
+    watch: Seconds = 86400.0  # so long after a promotion the former champion stays warm, and the new one is judged
     steps: tuple[Share, ...] = (0.01, 0.05, 0.25, 0.5)
     every: Seconds = 600.0
     deadline: Seconds = 14 * 86400.0
-    block: Annotated[float, BeforeValidator(as_seconds), Field(gt=0)] = 86400.0  # quality is bet on once per block
+    block: Annotated[float, BeforeValidator(as_seconds), Field(gt=0), WithJsonSchema(WRITTEN_SECONDS)] = (
+        86400.0  # quality is bet on once per block
+    )
     risk: RiskSpec = RiskSpec()
     judges: tuple[Plugin, ...] = (Use("failures"), Use("quality"), Use("ratio"))
     slices: tuple[str, ...] = Field(default=(), max_length=4)  # columns: no value of theirs may get worse
     metric: Literal["brier", "log_loss", "squared"] | None = None  # of the quality judge; the task's own if not said
     on_inconclusive: Literal["hold"] = "hold"
+
+    @model_validator(mode="after")
+    def _bounded(self) -> RolloutSpec:
+        if self.strategy == "bounded" and self.harm is None:
+            raise ValueError("strategy bounded needs 'harm', the most extra failures it may cause, as 'harm: 20'")
+        return self
 
     @model_validator(mode="after")
     def _climbing(self) -> RolloutSpec:
@@ -193,8 +240,10 @@ def as_captured(value: object) -> object:
 class CaptureSpec(Part):
     """What is kept of closed exposures, as Parquet by day: the inputs of all, a share or none of the requests."""
 
-    features: Annotated[Share, BeforeValidator(as_captured)] = 0.0
-    keep: Annotated[float, BeforeValidator(as_seconds), Field(ge=86400, allow_inf_nan=False)] = 30 * 86400.0
+    features: Annotated[Share, BeforeValidator(as_captured), WithJsonSchema(WRITTEN_CAPTURE)] = 0.0
+    keep: Annotated[
+        float, BeforeValidator(as_seconds), Field(ge=86400, allow_inf_nan=False), WithJsonSchema(WRITTEN_SECONDS)
+    ] = 30 * 86400.0
     redact: tuple[str, ...] = ()  # columns that are never written down
 
 
@@ -208,7 +257,7 @@ class WebhookSpec(Part):
 class PromotionsSpec(Part):
     """At most so many promotions in so long."""
 
-    per: Annotated[float, BeforeValidator(as_seconds), Field(gt=0)] = 7 * 86400.0
+    per: Annotated[float, BeforeValidator(as_seconds), Field(gt=0), WithJsonSchema(WRITTEN_SECONDS)] = 7 * 86400.0
     most: int = Field(ge=0)
 
 
@@ -249,7 +298,7 @@ class TuningSpec(Part):
 class LimitSpec(Part):
     """What one variant's building may cost."""
 
-    seconds: Annotated[float, BeforeValidator(as_seconds), Field(gt=0)] = 3600.0
+    seconds: Annotated[float, BeforeValidator(as_seconds), Field(gt=0), WithJsonSchema(WRITTEN_SECONDS)] = 3600.0
     memory_mb: int = Field(default=8192, gt=0)
 
 
@@ -288,6 +337,11 @@ class ProjectSpec(Part):
         """The metrics, the deciding one first."""
         return self.metrics or DEFAULT_METRICS[self.data.task]
 
+    def set_of(self, name: str) -> str:
+        """The data set that the variant is made from; an ensemble's is that of its members."""
+        variant = self.variant(name)
+        return self.set_of(variant.members[0]) if variant.members else variant.data
+
     def variant(self, name: str) -> VariantSpec:
         """The variant of that name; ``KeyError`` if there is none."""
         return {one.name: one for one in self.variants}[name]
@@ -301,7 +355,6 @@ DEFAULT_METRICS: Mapping[str, tuple[str, ...]] = {
 
 # Announced in the documentation and not built yet: a clear word instead of a key that does nothing.
 COMING: Mapping[str, str] = {
-    "matrix": "matrix expansion",
     "drift": "drift detection",
     "retrain": "retraining on evidence",
     "exploration": "exploration",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, WithJsonSchema
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 FORM = re.compile(r"(\S+)\s+(\d\d):(\d\d)-(\d\d):(\d\d)(?:\s+(\S+))?")
@@ -63,4 +63,4 @@ def _days(text: str) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-ChangeWindow = Annotated[Window, BeforeValidator(as_window)]
+ChangeWindow = Annotated[Window, BeforeValidator(as_window), WithJsonSchema({"type": "string"})]

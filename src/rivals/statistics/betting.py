@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rivals.errors import DataError
-from rivals.statistics.eprocess import STAKES
 from rivals.statistics.losses import Floats
 from rivals.statistics.mixtures import ALPHA, crossing
 
+STAKES = (0.05, 0.1, 0.2, 0.4, 0.7)  # of the money that one value can win or lose
 CAUTION = 0.5  # the part of the money that one value may cost, at most, in a hedged bet
 
 

@@ -16,11 +16,13 @@ from statistics import NormalDist
 import numpy as np
 
 from rivals.errors import DataError
+from rivals.statistics.incomplete import log_beta_i
 from rivals.statistics.losses import Floats
 from rivals.statistics.mixtures import ALPHA, crossing
 
 NORMAL = NormalDist()
 LARGEST = 12.0  # z
+LEAST = -600.0  # logarithm of a p-value beyond which z is the largest
 NODES = 24  # of the integral, at least
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 
@@ -49,6 +51,21 @@ def spending(fractions: Sequence[float], alpha: float = ALPHA) -> Floats:
         bounds.append(crossing(_overspent(walk, time, target), 0.0, LARGEST))
         walk = walk.on(time, bounds[-1])
     return np.asarray(bounds)
+
+
+def as_normal(mean: float, spread: float, count: int) -> float:
+    """Student's t of ``count`` values with that mean and standard deviation, as the z of the same two-sided p-value.
+
+    0 where all values are 0. Needs two values; raises ``DataError`` else.
+    """
+    if count < 2:  # noqa: PLR2004 -- a spread needs two
+        raise DataError(f"A mean can be compared with its spread from two values on, not with {count}.")
+    if not spread > 0:
+        return math.copysign(LARGEST, mean) if mean else 0.0
+    t2, freedom = count * (mean / spread) ** 2, count - 1
+    log_p = log_beta_i(freedom / 2, 0.5, freedom / (freedom + t2))
+    z = LARGEST if log_p < LEAST else -NORMAL.inv_cdf(math.exp(log_p) / 2) if log_p < 0 else 0.0
+    return math.copysign(min(z, LARGEST), mean)
 
 
 def stopping_probability(bounds: Floats, fractions: Sequence[float] | None = None, drift: float = 0.0) -> Floats:

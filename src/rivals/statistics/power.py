@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import mul
 from statistics import NormalDist
 
 import numpy as np
 
 from rivals.errors import DataError
-from rivals.statistics.eprocess import STAKES, BlockBets, on_block
+from rivals.statistics.eprocess import BlockBets, bets_on_harm, on_block
 
 RUNS = 101  # odd, so that the median is one of them
 ROUNDS = 50
@@ -43,21 +44,21 @@ def requests_for_harm(champion: float, challenger: float, share: float, alpha: f
     """Requests of the pair after which ``eprocess.FailureArm`` expects to see harm; infinite where there is none.
 
     ``champion``, ``challenger``: failure rates; ``share``: the challenger's share of the pair, in (0, 1). Where the
-    stakes, growing as fast as they do on average, are proof together. Half of the rollouts are done in three quarters
-    of it: the medians of 300 to 1,000 simulated ones were 0.72 to 0.78 of this.
+    bets, growing as fast as they do on average, are proof together; units are taken to come only once. Half of the
+    rollouts are done a little earlier: the medians of 600 simulated ones were 0.65 to 0.9 of this.
     """
     if challenger <= champion:
         return math.inf
-    failing = share * challenger + (1 - share) * champion
-    falls = share * challenger / failing
-    growth = [falls * math.log1p(c * (1 - share) / share) + (1 - falls) * math.log1p(-c) for c in STAKES]
-    proof, failures = math.log(len(STAKES) / alpha), 1.0
+    bets = bets_on_harm(share, champion)
+    often = ((1 - share) * champion, share * challenger, (1 - share) * (1 - champion), share * (1 - challenger))
+    growth = [sum(map(mul, often, one)) for one in zip(*bets.failed, *bets.good, strict=True)]
+    proof, requests = math.log(len(growth) / alpha), 1.0
     if max(growth) <= 0:
         return math.inf
-    for _ in range(ROUNDS):  # the best stake alone decides where it grows fastest; the others help a little
-        together = sum(math.exp(failures * (one - max(growth))) for one in growth)
-        failures = (proof - math.log(together)) / max(growth)
-    return failures / failing
+    for _ in range(ROUNDS):  # the best bet alone decides where it grows fastest; the others help a little
+        together = sum(math.exp(requests * (one - max(growth))) for one in growth)
+        requests = (proof - math.log(together)) / max(growth)
+    return requests
 
 
 def expected_days(

@@ -1,0 +1,1 @@
+"""A family, a step and a source for rivals."""

@@ -1,0 +1,86 @@
+"""Acting: an instruction becomes the next routing table. ``act`` does it, within the transaction that decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from rivals.flows import fences
+from rivals.flows.workspace import Workspace
+from rivals.registry.ledger import Ledger
+from rivals.registry.store import Transaction
+from rivals.statistics.assignment import reweight
+from rivals.values import (
+    Arm,
+    Instruction,
+    Notify,
+    Promote,
+    RollBack,
+    Rollout,
+    RoutingTable,
+    SetRoutes,
+    Shadow,
+)
+
+
+def act(tx: Transaction, workspace: Workspace, rollout: Rollout, instructions: Sequence[Instruction]) -> None:
+    """Carry the instructions out. ``rollout`` is as it is after them."""
+    others = [one for one in tx.active_rollouts(rollout.endpoint) if one.id != rollout.id]
+    for instruction in instructions:
+        table = tx.table(rollout.endpoint) or workspace.table()
+        after = routes(table, rollout, instruction, standing_shadows(workspace, table.champion, tx), others)
+        if after != table:
+            Ledger(workspace.store).set_table(tx, after, table.revision, rollout.changed)
+
+
+def routes(
+    table: RoutingTable,
+    rollout: Rollout,
+    instruction: Instruction,
+    standing: Sequence[Shadow],
+    others: Sequence[Rollout] = (),
+) -> RoutingTable:
+    """The next table: the same salt, the least movement of units, one revision up.
+
+    ``others``: rollouts that run beside this one, as challengers of one test do; they keep the shares they have.
+    """
+    champion = Arm(rollout.champion.variant, rollout.champion.digest, 1.0)
+    challenger = Arm(rollout.challenger.variant, rollout.challenger.digest, 1.0)
+    shares: Mapping[Arm, float] = {_arm(one): one.share for one in others if one.share > 0}
+    pairs = [Shadow(one.challenger.variant, one.challenger.digest) for one in others]
+    match instruction:
+        case Promote(warm):
+            first, shares = challenger, {}
+            pairs = [Shadow(champion.variant, champion.digest)] if warm else []
+        case RollBack():
+            first = champion
+        case SetRoutes(share, paired):
+            first, shares = champion, {**shares, **({challenger: share} if share > 0 else {})}
+            pairs += [Shadow(challenger.variant, challenger.digest)] if paired else []
+        case Notify():
+            return table
+    arms = (replace(first, weight=1 - sum(shares.values())), *(replace(arm, weight=shares[arm]) for arm in shares))
+    names = {arm.variant for arm in arms}
+    weights = {arm.variant: arm.weight for arm in arms}
+    shadows = {shadow.variant: shadow for shadow in (*standing, *pairs)}
+    ended = rollout.phase.final and not others
+    return replace(
+        table,
+        revision=table.revision + 1,
+        champion=first.variant,
+        arms=arms,
+        slots=reweight(table.slots, [arm.variant for arm in table.arms], list(weights), list(weights.values())),
+        shadows=tuple(shadow for name, shadow in shadows.items() if name not in names or len(names) > 1),
+        rollout="" if ended else others[-1].id if rollout.phase.final else rollout.id,
+    )
+
+
+def standing_shadows(workspace: Workspace, champion: str, tx: Transaction | None = None) -> list[Shadow]:
+    """The shadows that the project file keeps at all times, but those in quarantine."""
+    out = {champion, *fences.fences_of(workspace, tx).quarantined}
+    names = [name for name in workspace.endpoint.shadows if name not in out]
+    return [Shadow(name, workspace.trained(name).digest) for name in names]
+
+
+def _arm(rollout: Rollout) -> Arm:
+    return Arm(rollout.challenger.variant, rollout.challenger.digest, 1.0)
