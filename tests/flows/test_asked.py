@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,9 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from rivals.app.cli import app
 from rivals.build import bank
 from rivals.build.bank import Bank
 from rivals.errors import DataError, RivalsError, SpecError
@@ -180,3 +183,16 @@ def test_names_from_outside_cannot_write_html(asked: Asked) -> None:
 def test_a_report_that_cannot_be_written_is_said_so(asked: Asked, tmp_path: Path) -> None:
     with pytest.raises(RivalsError, match="cannot be written"):
         write_report(asked, asked.answer(), tmp_path)
+
+
+def test_the_command_line_answers_with_everything(banked: Make, tmp_path: Path) -> None:
+    banked()
+    file = tmp_path / "report.html"
+    words = ["compare", "-f", str(tmp_path), "--metric", "f1", "--slice", "where", "--threshold", "best", "--html"]
+    told = CliRunner().invoke(app, [*words, str(file)]).stdout
+    assert [
+        one for one in ("Take ", "Expect f1", "score, time and size", "Best threshold", "far") if one not in told
+    ] == []
+    found = json.loads(CliRunner().invoke(app, [*words, str(file), "--json", "-q"]).stdout)
+    assert {"rows", "recommended", "reason", "honest", "slices", "front", "thresholds"} <= found.keys()
+    assert file.read_text().startswith("<!doctype html>")
