@@ -140,6 +140,8 @@ def test_what_was_built_last_counts_and_every_wish_is_known(store: Store) -> Non
     assert store.trained_extras("a") == {"rank": 2}
     assert store.trained_all() == [again, other]
     assert store.known_wishes() == {"w1": first, "w2": again, "w3": other}
+    assert sorted(one.wish for one in store.runs()) == sorted(store.known_wishes())
+    assert store.runs()[-1] == first
     assert store.trained("c") is store.version("c") is None
     assert store.trained_extras("c") == {}
 
@@ -153,6 +155,8 @@ def test_a_score_that_is_not_a_number_comes_back_as_one(store: Store) -> None:
     assert found is not None
     assert math.isnan(found.scores.metrics["roc_auc"])
     assert found.parity == math.inf
+    (listed,) = store.runs()
+    assert math.isnan(listed.scores.metrics["roc_auc"])
 
 
 def answered(store: Store) -> None:

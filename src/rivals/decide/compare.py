@@ -114,7 +114,10 @@ class Leaderboard:
         return head, rows
 
     def _told(self) -> list[str]:
-        return [f"recommended: {self.recommended}, for {self.reason}", *self.apart]
+        told = [f"recommended: {self.recommended}, for {self.reason}", *self.apart]
+        if self.honest is not None:
+            told.append(f"expect of {self.honest.variant} on new rows: {self.honest.told()}")
+        return told
 
 
 def compare(

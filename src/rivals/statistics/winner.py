@@ -30,6 +30,10 @@ class Honest:
     high: float
     optimism: float
 
+    def told(self) -> str:
+        """The estimate with its interval."""
+        return f"{self.estimate:.5f} [{self.low:.5f}, {self.high:.5f}]"
+
     def turned(self) -> Honest:
         """The same where more is better."""
         return Honest(self.variant, -self.estimate, -self.high, -self.low, self.optimism)
