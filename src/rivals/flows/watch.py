@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from rivals import plugins
 from rivals.build.folds import split
 from rivals.build.rows import prepare
@@ -36,5 +38,7 @@ def watch_project(workspace: Workspace) -> dict[str, tuple[Leak, ...]]:
         )  # fmt: skip
         steps = spec.features[one.features] if one.features else ()
         own = variant(steps, Use(one.family or "", one.with_), one.columns, spec.seed)
-        found[one.name] = watch(own, rows, division.folds, seed=spec.seed)
+        with warnings.catch_warnings():  # `rivals train` tells what libraries warn of, once each
+            warnings.simplefilter("ignore")
+            found[one.name] = watch(own, rows, division.folds, seed=spec.seed)
     return found
