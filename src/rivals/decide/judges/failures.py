@@ -15,9 +15,9 @@ class Failures:
 
     PASS where non-inferiority to the champion is proven, or a rate under the limit. Margin and limit are the rollout's
     (``risk``); they are in the evidence already. The limit rolls nothing back while the champion itself fails at least
-    half as often: what takes both down is not the challenger's fault. ``silence``: a challenger that was asked nothing for so many seconds
-    is not passed. ``among``: how many judges share ``alpha`` for rolling back; promotion needs all of them to pass,
-    so that needs no share.
+    half as often: what takes both down is not the challenger's fault. ``silence``: a challenger that was asked nothing
+    for so many seconds is not passed. ``among``: how many judges share ``alpha`` for rolling back; promotion needs all
+    of them to pass, so that needs no share.
 
     ``Failures(alpha=0.05, among=2)``; evidence: ``rivals.statistics.eprocess``.
     """
