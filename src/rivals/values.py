@@ -116,6 +116,25 @@ class Shadow:
 
 
 @dataclass(frozen=True, slots=True)
+class Holdout:
+    """Units that always meet one approved variant, whoever is champion: the first ``slots`` under a salt of its own."""
+
+    variant: str
+    digest: str
+    salt: str
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Units that may meet a challenger here: slots [start, end) of a layer that endpoints share; others never do."""
+
+    name: str  # and its salt
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class RoutingTable:
     """Who answers: immutable, numbered, obeyed by the request path without a thought of its own.
 
@@ -131,6 +150,8 @@ class RoutingTable:
     shadows: tuple[Shadow, ...] = ()
     policy: Use = field(default_factory=lambda: Use("split"))
     rollout: str = ""  # the rollout that asked for this table, if any
+    holdout: Holdout | None = None
+    layer: Layer | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 the answer is no, 2 a mistake of the user's, 3 a mistake o
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from enum import StrEnum
@@ -250,12 +251,13 @@ def history(call: Call) -> None:
 def explain(
     call: Call,
     request_id: Annotated[str, typer.Argument(help="A request's id, or an exposure's: <request id>/<row>.")],
+    policy: Annotated[Path | None, typer.Option(help="YAML with keys of endpoint.rollout.")] = None,
 ) -> None:
-    """Say why a request went where it went."""
+    """Say why a request went where it went; with --policy, where another policy would have sent it."""
     from rivals.app.show import explain_text
-    from rivals.flows.status import explain_request
+    from rivals.flows.explain import explain_request
 
-    why = explain_request(call.workspace, request_id)
+    why = explain_request(call.workspace, request_id, policy)
     call.show(why, explain_text(why))
 
 
@@ -292,6 +294,45 @@ def verify(call: Call) -> None:
     erased = f", {found['erased']} rest on what was erased" if found["erased"] else ""
     told = f"{found['derived']} of {found['judged']} decisions derived again{erased}"
     call.show(found, f"{found['entries']} entries, the chain holds, {told}; its head is {found['head']}.")
+
+
+@verb(app)
+def replay(
+    call: Call,
+    rollout: Annotated[str, typer.Argument(help="A rollout's id or challenger; all if not said.")] = "",
+    policy: Annotated[
+        Path | None, typer.Option(help="YAML with keys of endpoint.rollout: what it would decide.")
+    ] = None,
+) -> None:
+    """Derive every decision again and show it; with --policy, beside what another policy would have decided."""
+    from rivals.app.show import replay_text
+    from rivals.flows.replay import replay as told
+
+    found = told(call.workspace, policy, rollout)
+    call.show(found, replay_text(found))
+
+
+class What(StrEnum):
+    """What can be exported."""
+
+    ASSIGNMENT = "assignment"
+
+
+@verb(app)
+def export(
+    call: Call,
+    what: Annotated[What, typer.Argument(help="assignment: who meets which variant, for any language to follow.")],
+    out: Annotated[Path | None, typer.Option(help="A file; the screen if not said.")] = None,
+) -> None:
+    """Write what others can follow without rivals (docs/assignment.md)."""
+    from rivals.flows.status import assignment_of
+
+    text = json.dumps(assignment_of(call.workspace), indent=1)
+    if out is None:
+        typer.echo(text)
+        return
+    out.write_text(text + "\n")
+    call.show({what.value: str(out)}, f"{what.value} written to {out}")
 
 
 @verb(app, project=False)

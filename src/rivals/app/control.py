@@ -23,10 +23,11 @@ from starlette.routing import Route
 from rivals.errors import Conflict, RivalsError
 from rivals.flows.begin import start_rollout
 from rivals.flows.control import Control
+from rivals.flows.explain import explain_request
 from rivals.flows.operators import approve, freeze, pin, quarantine, roll_back_to
 from rivals.flows.preflight import run_preflight
 from rivals.flows.rollout import steer
-from rivals.flows.status import assignment_of, explain_request, history_of, rollout_of, status_of
+from rivals.flows.status import assignment_of, history_of, rollout_of, status_of
 from rivals.flows.verdict import Bench, Reply
 from rivals.flows.verify import verify_ledger
 

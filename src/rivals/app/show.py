@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rivals.decide.compare import Leaderboard
     from rivals.decide.disagreement import Disagreement
     from rivals.flows.certify import Certificate
+    from rivals.flows.replay import Replayed
     from rivals.flows.train import BuildEvent, BuildReport
 
 
@@ -130,6 +131,18 @@ def status_text(status: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def replay_text(found: Sequence[Replayed]) -> str:
+    """Each rollout with its steps; those of another policy beside them."""
+    lines: list[str] = []
+    for one in found:
+        lines.append(f"{one.rollout}: {one.challenger} against {one.champion}. {_sentence(one.sentence)}".rstrip(". "))
+        for who, steps in (("decided", one.decided), ("would", one.would)):
+            for step in steps:
+                beyond = " beyond the log" if step.beyond else ""
+                lines.append(f"  {who:<7} {_when(step.time)}  {step.phase} {step.share:.0%}{beyond}: {step.reason}")
+    return "\n".join(lines)
+
+
 def disagreement_text(found: Disagreement) -> str:
     """A line for all rows and one for each slice."""
     head = ["where", "rows", "differ", "mean", "largest", f"{found.champion} right", f"{found.challenger} right"]
@@ -153,7 +166,7 @@ def history_text(entries: Sequence[Mapping[str, Any]]) -> str:
     lines = []
     for entry in entries:
         body = entry["body"]
-        day = time.strftime("%Y-%m-%d %H:%M", time.gmtime(entry["time"]))
+        day = _when(entry["time"])
         what = " ".join(str(body[key]) for key in ("challenger", "phase") if body.get(key))
         why = body.get("reason") or (body.get("verdict") or {}).get("reason", "")
         by = f"by {body['by']}" if body.get("by") else ""
@@ -228,3 +241,7 @@ def certificate_text(found: Certificate) -> str:
     )
     lines.append(f"{found.looks:,} looks retraced through the evidence and the judge of rollouts.")
     return "\n".join([*lines, *(found.faults or ["Every cell is within its bounds."])])
+
+
+def _when(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds))

@@ -24,7 +24,7 @@ from rivals.flows.routing import act
 from rivals.flows.workspace import Workspace
 from rivals.observe.evidence import Rules, begin
 from rivals.registry.ledger import Ledger
-from rivals.registry.store import Transaction
+from rivals.registry.transaction import Transaction
 from rivals.serve.reconcile import read_endpoint
 from rivals.values import Phase, Rollout, RoutingTable, SetRoutes, Strategy, Use, Version
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from rivals.flows.archive import archive_of
 from rivals.flows.workspace import Workspace
 from rivals.observe.evidence import EvidenceState, Rules, advance, due
 from rivals.values import Exposure, Pair, Rewarded, Rollout
@@ -92,6 +93,25 @@ def as_settled(block: Settled, pairs: Sequence[Pair]) -> Iterator[Pair]:
     for one in pairs:
         if mark(one.id) in known:
             yield replace(one, label=known[mark(one.id)])
+
+
+def history(workspace: Workspace, rollout: Rollout, after: int) -> Iterator[tuple[int, Exposure]]:
+    """Closed exposures of the pair after that number, wherever they are kept, in the order of their closing."""
+    pair = (rollout.champion.variant, rollout.challenger.variant)
+    if workspace.endpoint.capture is not None:
+        yield from archive_of(workspace).history(pair, after)
+        return
+    while some := workspace.store.exposures_since(rollout.endpoint, after, BATCH, pair):
+        yield from some
+        after = some[-1][0]
+
+
+def pairs_of(workspace: Workspace, rollout: Rollout, start: float, end: float) -> list[Pair]:
+    """Rows of that time that both answered, wherever they are kept, with the labels known by now."""
+    pair = (rollout.champion.variant, rollout.challenger.variant)
+    if workspace.endpoint.capture is None:
+        return workspace.store.pairs(rollout.endpoint, *pair, start, end)
+    return archive_of(workspace).pairs(*pair, start, end)
 
 
 def mark(name: str) -> str:

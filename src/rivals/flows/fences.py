@@ -24,7 +24,7 @@ from rivals.decide.rollout import Next, advance
 from rivals.errors import Conflict, DataError, RivalsError, RolloutError
 from rivals.flows.workspace import Workspace
 from rivals.registry.ledger import Ledger
-from rivals.registry.store import Transaction
+from rivals.registry.transaction import Transaction
 from rivals.spec.windows import Window
 from rivals.statistics.fdr import Budget
 from rivals.values import Phase, Rollout, Status, Verdict, Version

@@ -12,12 +12,13 @@ from rivals.decide import rollout as rules_of
 from rivals.decide.fences import HELD, WAITS, Fences
 from rivals.errors import RolloutError
 from rivals.flows import fences
+from rivals.flows.apart import keep_apart
 from rivals.flows.begin import clock_of
 from rivals.flows.rollout import carry_out
 from rivals.flows.routing import standing_shadows
 from rivals.flows.workspace import Workspace
 from rivals.registry.ledger import Ledger
-from rivals.registry.store import Transaction
+from rivals.registry.transaction import Transaction
 from rivals.statistics.assignment import reweight
 from rivals.values import Phase, Rollout, RoutingTable, Version
 
@@ -53,7 +54,13 @@ def pin(workspace: Workspace, variant: str, *, by: str = "") -> Done:
     after = replace(seen, reference=Version(variant, digest), pinned=who)
     said = f"no challenger is promoted that is not proven as good as {variant}, to the margin"
     with workspace.store.transaction() as tx:
-        return _keep(tx, workspace, seen, after, "pinned", who, said, {"variant": variant, "digest": digest})
+        done = _keep(tx, workspace, seen, after, "pinned", who, said, {"variant": variant, "digest": digest})
+        if (table := tx.table(workspace.endpoint.name)) and workspace.endpoint.holdout:
+            fresh = keep_apart(tx, workspace, table)
+            if fresh != table:
+                fresh = replace(fresh, revision=table.revision + 1)
+                Ledger(workspace.store).set_table(tx, fresh, table.revision, _now(workspace))
+        return done
 
 
 def quarantine(workspace: Workspace, variant: str, *, off: bool = False, by: str = "") -> Done:

@@ -119,7 +119,7 @@ class Project:
 
     def explain(self, request_id: str) -> Facts:
         """Why a request went where it went."""
-        from rivals.flows.status import explain_request
+        from rivals.flows.explain import explain_request
 
         return Facts(explain_request(self.workspace, request_id))
 

@@ -20,7 +20,7 @@ from rivals.flows.routing import act
 from rivals.flows.workspace import Workspace
 from rivals.observe.evidence import EvidenceState, begin, evidence
 from rivals.registry.ledger import Ledger
-from rivals.registry.store import Transaction
+from rivals.registry.transaction import Transaction
 from rivals.values import (
     Evidence,
     Instruction,

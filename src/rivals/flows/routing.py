@@ -8,7 +8,7 @@ from dataclasses import replace
 from rivals.flows import fences
 from rivals.flows.workspace import Workspace
 from rivals.registry.ledger import Ledger
-from rivals.registry.store import Transaction
+from rivals.registry.transaction import Transaction
 from rivals.statistics.assignment import reweight
 from rivals.values import (
     Arm,

@@ -10,6 +10,7 @@ from typing import Literal
 
 from rivals.bundles import read_manifest
 from rivals.errors import RivalsError, SpecError
+from rivals.flows.apart import follow_project, keep_apart
 from rivals.flows.control import publish
 from rivals.flows.routing import standing_shadows
 from rivals.flows.webhooks import check_secret
@@ -58,7 +59,7 @@ def first_table(workspace: Workspace) -> RoutingTable:
     """The table in force; where there is none yet, the project's champion takes everything."""
     store, endpoint = workspace.store, workspace.endpoint
     if table := store.table(endpoint.name):
-        return table
+        return follow_project(workspace, table, store.latest_time(endpoint.name) or 0.0)
     champion = endpoint.champion or _recommended(workspace)
     digest = workspace.trained(champion).digest
     if read_manifest(workspace.blobs.path(digest)).runtime == "child":
@@ -74,6 +75,7 @@ def first_table(workspace: Workspace) -> RoutingTable:
         policy=endpoint.policy,
     )
     with store.transaction() as tx:
+        table = keep_apart(tx, workspace, table)
         body = {"champion": champion, "digest": digest, "revision": 1}
         Ledger(store).append(tx, endpoint.name, "endpoint.started", 0.0, body)
         Ledger(store).set_table(tx, table, None, 0.0)

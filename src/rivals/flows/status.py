@@ -7,17 +7,16 @@ from typing import Any
 import msgspec
 
 from rivals.bundles import read_manifest
-from rivals.errors import RivalsError, RolloutError
+from rivals.errors import RolloutError
 from rivals.flows import fences
 from rivals.flows.begin import clock_of
 from rivals.flows.webhooks import webhooks_of
 from rivals.flows.workspace import Workspace
 from rivals.observe.outcomes import mean_rewards
 from rivals.registry.ledger import Ledger
-from rivals.statistics.assignment import slot
 from rivals.statistics.layers import exported
 from rivals.statistics.losses import ALIASES, METRICS, score
-from rivals.values import SLOTS, Rollout, RoutingTable, Verdict
+from rivals.values import Rollout, Verdict
 
 
 def status_of(workspace: Workspace) -> dict[str, Any]:
@@ -109,46 +108,3 @@ def history_of(workspace: Workspace) -> list[dict[str, Any]]:
 def assignment_of(workspace: Workspace) -> dict[str, Any]:
     """The routing table as any language can follow it."""
     return exported(workspace.table())
-
-
-def explain_request(workspace: Workspace, request_id: str) -> dict[str, Any]:
-    """Rule, slot, salt, weights and rollout behind one answer, with its label and its paired answers."""
-    store = workspace.store
-    exposures = store.exposure(request_id)
-    if not exposures:
-        raise RivalsError(f"No request {request_id!r} is known; ids are those of the answer's X-Request-Id header.")
-    primary = next((one for one in exposures if not one.shadow), exposures[0])
-    table = store.table_at(primary.endpoint, primary.revision)
-    return {
-        "id": primary.id,
-        "time": primary.time,
-        "answered_by": primary.variant,
-        "outcome": primary.outcome.value,
-        "output": list(primary.output),
-        "latency_us": primary.latency_us,
-        "unit": primary.unit,
-        "propensity": dict(primary.propensity),
-        "label": store.label(primary.id),
-        "shadows": [{"variant": one.variant, "output": list(one.output)} for one in exposures if one.shadow],
-        "table": _table(table, primary.unit) if table else None,
-        "now": _arm_now(workspace.table(), primary.unit),
-    }
-
-
-def _table(table: RoutingTable, unit: str) -> dict[str, Any]:
-    return {
-        "revision": table.revision,
-        "champion": table.champion,
-        "policy": table.policy.name,
-        "salt": table.salt,
-        "slot": slot(table.salt, unit),
-        "slots": SLOTS,
-        "weights": {arm.variant: arm.weight for arm in table.arms},
-        "rollout": table.rollout,
-    }
-
-
-def _arm_now(table: RoutingTable, unit: str) -> dict[str, Any]:
-    """Where the same unit would go under the table in force, if it were split."""
-    arm = table.arms[table.slots[slot(table.salt, unit)]]
-    return {"revision": table.revision, "variant": arm.variant, "weight": arm.weight}

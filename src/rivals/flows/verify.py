@@ -14,8 +14,7 @@ from rivals.decide.analysis import analyse
 from rivals.decide.fences import grows
 from rivals.decide.rollout import advance
 from rivals.errors import LedgerError
-from rivals.flows.archive import archive_of
-from rivals.flows.derive import Looked, Settled, as_settled, judged, mark, settled_key, taken
+from rivals.flows.derive import Looked, Settled, as_settled, history, judged, mark, pairs_of, settled_key, taken
 from rivals.flows.judges import judge_of
 from rivals.flows.workspace import Workspace
 from rivals.observe.evidence import Rules, begin, evidence
@@ -112,7 +111,7 @@ class _Retold:
         state = begin(rollout, cursor=body["cursor"], tau_ms=body["slow_ms"])
         gone = [one.closed_seq for one in tombstones(workspace.store, rollout.endpoint).values() if one.closed_seq]
         told = cls(workspace, rollout, msgspec.convert(body["rules"], Rules), judges, Looked(state), gone)
-        told._closed = told._history()
+        told._closed = history(workspace, rollout, body["cursor"])
         told._next = next(told._closed, None)
         return told
 
@@ -176,29 +175,15 @@ class _Retold:
             raise _no(entry, f"the labels of its block at {start:.0f} cannot be read") from None
 
     def _pairs(self, entry: Entry, block: Settled) -> list[Pair]:
-        pair = (self.rollout.champion.variant, self.rollout.challenger.variant)
-        end = block.start + self.rules.block
-        if self.workspace.endpoint.capture is None:
-            pairs = self.workspace.store.pairs(self.rollout.endpoint, *pair, block.start, end)
-        else:
-            pairs = archive_of(self.workspace).pairs(*pair, block.start, end)
+        pairs = pairs_of(self.workspace, self.rollout, block.start, block.start + self.rules.block)
         known = dict(block.labels)
         for one in pairs:
             was = known.get(mark(one.id))
+            if one.label is None and was is not None and self.workspace.store.never_told(one.id, one.time):
+                raise _no(entry, f"the label of {one.id} was {was!r} when it was judged, and was deleted since")
             if one.label is not None and was is not None and was != one.label:
                 raise _no(entry, f"the label of {one.id} was {was!r} when it was judged, and is {one.label!r} now")
         return list(as_settled(block, pairs))
-
-    def _history(self) -> Iterator[tuple[int, Exposure]]:
-        """Closed exposures of the pair from the rollout's beginning, wherever they are kept."""
-        pair, after = (self.rollout.champion.variant, self.rollout.challenger.variant), self.looked.state.cursor
-        if self.workspace.endpoint.capture is not None:
-            yield from archive_of(self.workspace).history(pair, after)
-            return
-        store = self.workspace.store
-        while some := store.exposures_since(self.rollout.endpoint, after, 20_000, pair):
-            yield from some
-            after = some[-1][0]
 
 
 _LOST = "erased"  # stands for a chain that cannot be followed any more

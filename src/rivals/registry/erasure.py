@@ -18,7 +18,8 @@ import sqlalchemy as sa
 
 from rivals.registry.schema import contradictions, erased, exposures, feedback, inputs, windows
 from rivals.registry.shipping import AT_ONCE, insert_new
-from rivals.registry.store import Store, Transaction
+from rivals.registry.store import Store
+from rivals.registry.transaction import Transaction
 
 SALT = "erasure/salt"
 COLUMNS = tuple(one.name for one in exposures.columns if one.name != "seq")  # what a digest covers

@@ -18,7 +18,8 @@ import sqlalchemy as sa
 from rivals.errors import LedgerError
 from rivals.registry.schema import ENTRIES, counters, ledger
 from rivals.registry.shipping import take_numbers
-from rivals.registry.store import Store, Transaction, as_kept
+from rivals.registry.store import Store
+from rivals.registry.transaction import Transaction, as_kept
 from rivals.values import RoutingTable
 
 START = "0" * 64

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any, TypeVar
@@ -23,9 +23,9 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from rivals.errors import Conflict
 from rivals.registry import schema, truth
 from rivals.registry.shipping import Close, keep_exposures, keep_inputs
+from rivals.registry.transaction import Transaction, active_query, read
 from rivals.registry.truth import Known, keep_feedback, settle
 from rivals.values import Exposure, Feedback, Outcome, Pair, Phase, Rewarded, Rollout, RoutingTable, Trained, Version
 
@@ -33,77 +33,6 @@ T = TypeVar("T")
 
 RECENT = 200  # rollouts among which those that were just rolled back are looked for
 ROWS_AT_ONCE = 256  # rows of one request that are looked up in one go
-
-
-class Transaction:
-    """Everything written through it is kept together, when the ``with`` ends without an error."""
-
-    def __init__(self, connection: sa.Connection) -> None:
-        self.connection = connection
-
-    def put_table(self, table: RoutingTable, expect: int | None) -> None:
-        """Keep the next routing table. Raises ``Conflict`` unless ``expect`` is the latest revision (None: none)."""
-        tables = schema.routing_tables
-        latest = self._one(sa.select(sa.func.max(tables.c.revision)).where(tables.c.endpoint == table.endpoint))
-        if latest != expect or table.revision <= (latest or 0):
-            raise Conflict(
-                f"Endpoint {table.endpoint!r} is at revision {latest or 'none'}, not {expect or 'none'}: "
-                "somebody else changed its routes first; look again and repeat."
-            )
-        row = {"endpoint": table.endpoint, "revision": table.revision, "body": as_kept(table)}
-        self.connection.execute(sa.insert(tables), row)
-
-    def put_rollout(self, rollout: Rollout, before: Rollout | None = None, beside: Sequence[str] = ()) -> None:
-        """Keep a rollout. Raises ``Conflict`` where ``before`` changed meanwhile, or a new one (None) is not alone.
-
-        ``beside``: ids of those that a new one may run beside.
-        """
-        rollouts = schema.rollouts
-        found = self._one(sa.select(rollouts.c.body).where(rollouts.c.id == rollout.id))
-        other = sa.select(rollouts.c.id).where(
-            rollouts.c.endpoint == rollout.endpoint, rollouts.c.final.is_(False), rollouts.c.id.not_in(beside)
-        )
-        if before is None and (found is not None or self._one(other.limit(1)) is not None):
-            raise Conflict(f"Somebody else started a rollout on {rollout.endpoint!r} first; look again and repeat.")
-        if before is not None and (found is None or _read(found, Rollout) != before):
-            raise Conflict(f"Rollout {rollout.id} was changed by somebody else; look again and repeat.")
-        row = {"endpoint": rollout.endpoint, "final": rollout.phase.final, "body": _json(rollout)}
-        if found is None:
-            self.connection.execute(sa.insert(rollouts), {"id": rollout.id, **row})
-        else:
-            self.connection.execute(sa.update(rollouts).where(rollouts.c.id == rollout.id), row)
-
-    def table(self, endpoint: str) -> RoutingTable | None:
-        """The routing table in force, with what was written here."""
-        tables = schema.routing_tables
-        query = sa.select(tables.c.body).where(tables.c.endpoint == endpoint).order_by(tables.c.revision.desc())
-        raw = self._one(query.limit(1))
-        return None if raw is None else _read(raw, RoutingTable)
-
-    def active_rollouts(self, endpoint: str) -> list[Rollout]:
-        """All that are under way, in the order they were started, with what was written here."""
-        return [_read(body, Rollout) for (body,) in self.connection.execute(_active(endpoint))]
-
-    def state(self, key: str) -> bytes | None:
-        """The bytes kept under a name, as nobody else can change them before this ends."""
-        found: bytes | None = self._one(sa.select(schema.state.c.raw).where(schema.state.c.key == key))
-        return found
-
-    def put_state(self, key: str, raw: bytes) -> None:
-        """Keep a few bytes under a name."""
-        where = schema.state.c.key == key
-        if not self.connection.execute(sa.update(schema.state).where(where), {"raw": raw}).rowcount:
-            self.connection.execute(sa.insert(schema.state), {"key": key, "raw": raw})
-
-    def put_trained(self, trained: Trained, version: Version, extras: Mapping[str, Any] | None = None) -> None:
-        """Keep a variant as it was built, the newest of its name; ``extras`` is anything JSON can say about it."""
-        row = {"variant": trained.variant, "wish": trained.wish, "version": _json(version)}
-        # The standard library's JSON: a score that is not a number must come back as one.
-        row |= {"body": json.dumps(msgspec.to_builtins(trained)), "extras": json.dumps(dict(extras or {}))}
-        self.connection.execute(sa.insert(schema.trained), row)
-
-    def _one(self, query: sa.Select[Any]) -> Any:
-        return self.connection.execute(query).scalar_one_or_none()
 
 
 class Store:
@@ -152,7 +81,7 @@ class Store:
         """All routing tables, oldest first."""
         tables = schema.routing_tables
         query = sa.select(tables.c.body).where(tables.c.endpoint == endpoint).order_by(tables.c.revision)
-        return [_read(body, RoutingTable) for (body,) in self.rows(query)]
+        return [read(body, RoutingTable) for (body,) in self.rows(query)]
 
     def table_bodies(self) -> list[tuple[str, int, str]]:
         """Endpoint, revision and JSON of every routing table of the store, as it is kept."""
@@ -170,19 +99,19 @@ class Store:
 
     def active_rollouts(self, endpoint: str) -> list[Rollout]:
         """All that are under way, in the order they were started."""
-        return [_read(body, Rollout) for (body,) in self.rows(_active(endpoint))]
+        return [read(body, Rollout) for (body,) in self.rows(active_query(endpoint))]
 
     def rollouts(self, endpoint: str) -> list[Rollout]:
         """All rollouts, in the order they were started."""
         rollouts = schema.rollouts
         query = sa.select(rollouts.c.body).where(rollouts.c.endpoint == endpoint).order_by(rollouts.c.number)
-        return [_read(body, Rollout) for (body,) in self.rows(query)]
+        return [read(body, Rollout) for (body,) in self.rows(query)]
 
     def rolled_back(self) -> dict[str, float]:
         """When a rollout was last rolled back, by endpoint, over the whole store."""
         rollouts, found = schema.rollouts, dict[str, float]()
         query = sa.select(rollouts.c.body).where(rollouts.c.final.is_(True)).order_by(rollouts.c.number.desc())
-        for one in (_read(body, Rollout) for (body,) in self.rows(query.limit(RECENT))):
+        for one in (read(body, Rollout) for (body,) in self.rows(query.limit(RECENT))):
             if one.phase is Phase.ROLLED_BACK:
                 found[one.endpoint] = max(one.changed, found.get(one.endpoint, -math.inf))
         return found
@@ -256,7 +185,7 @@ class Store:
         )
         found, labels = self._settled("label", query)
         return [
-            Pair(row[0], row[2], _read(row[4], Output), _read(row[5], Output), label, _read(row[6], Slices))
+            Pair(row[0], row[2], read(row[4], Output), read(row[5], Output), label, read(row[6], Slices))
             for row, label in zip(found, labels, strict=True)
         ]
 
@@ -268,7 +197,7 @@ class Store:
         query = self._answers(endpoint, start, end).where(one.variant == variant)
         found, labels = self._settled("label", query.add_columns(told.label, one.output))
         known = [(row.output, label) for row, label in zip(found, labels, strict=True) if label is not None]
-        outputs = np.array([_read(output, Output) for output, _ in known], dtype=np.float64)
+        outputs = np.array([read(output, Output) for output, _ in known], dtype=np.float64)
         return outputs.reshape(len(known), -1) if known else outputs.reshape(0, 0), np.array([y for _, y in known])
 
     def rewarded(self, endpoint: str, start: float = -math.inf, end: float = math.inf) -> list[Rewarded]:
@@ -329,6 +258,16 @@ class Store:
         with self._engine.connect() as connection:
             return truth.counts(connection)
 
+    def never_told(self, exposure_id: str, time: float) -> bool:
+        """Whether nothing at all is known of an exposure: not even what contradicts, nor of its unit at that time."""
+        one, other, window = schema.feedback.c, schema.contradictions.c, schema.windows.c
+        told = (
+            sa.select(one.id).where(one.id == exposure_id, one.label.is_not(None)),
+            sa.select(other.id).where(other.id == exposure_id),
+            sa.select(window.unit).where(window.start <= time, window.end > time),
+        )
+        return not any(self.rows(query.limit(1)) for query in told)
+
     def exposure(self, request_id: str) -> list[Exposure]:
         """What was asked under a request's id, or under the id of one of its rows; in the order it was asked."""
         one, found, start = schema.exposures.c, list[sa.Row[Any]](), 0
@@ -355,7 +294,7 @@ class Store:
     def inputs(self, exposure_id: str) -> dict[str, Any] | None:
         """What a row asked, by column; None where it was not captured, or is in the archive."""
         text = self._one(sa.select(schema.inputs.c.body).where(schema.inputs.c.id == exposure_id))
-        return None if text is None else _read(text, dict)
+        return None if text is None else read(text, dict)
 
     def closings(self) -> int:
         """The number of the exposure that was closed last; 0 before the first."""
@@ -382,7 +321,7 @@ class Store:
     def version(self, variant: str) -> Version | None:
         """The variant's last build as MLflow knows it; its number is 0 where MLflow was not told."""
         found = self._newest(variant)
-        return None if found is None else _read(found.version, Version)
+        return None if found is None else read(found.version, Version)
 
     def trained_extras(self, variant: str) -> dict[str, Any]:
         """What else was kept about the variant's last build."""
@@ -443,7 +382,7 @@ class Store:
 
     def _value(self, query: sa.Select[Any], kind: type[T]) -> T | None:
         found = self._one(query)
-        return None if found is None else _read(found, kind)
+        return None if found is None else read(found, kind)
 
 
 Output = tuple[float, ...]
@@ -454,8 +393,8 @@ _EXPOSURE = [schema.exposures.c[one.name] for one in fields(Exposure)]
 def _exposure(row: Sequence[Any]) -> Exposure:
     kept = dict(zip(Exposure.__slots__, row, strict=True))
     propensity, outcome, output = msgspec.json.decode(kept["propensity"]), kept["outcome"], kept["output"]
-    known = {"propensity": propensity, "outcome": Outcome(outcome), "output": _read(output, Output)}
-    return Exposure(**kept | known | {"slices": _read(kept["slices"], Slices)})
+    known = {"propensity": propensity, "outcome": Outcome(outcome), "output": read(output, Output)}
+    return Exposure(**kept | known | {"slices": read(kept["slices"], Slices)})
 
 
 def _trained(text: str) -> Trained:
@@ -468,22 +407,3 @@ def _all_trained(texts: Sequence[str]) -> list[Trained]:
         return msgspec.json.decode(f"[{','.join(texts)}]", type=list[Trained])
     except msgspec.DecodeError:
         return [_trained(text) for text in texts]
-
-
-def as_kept(table: RoutingTable) -> str:
-    """A routing table as it is kept."""
-    return _json(table)
-
-
-def _active(endpoint: str) -> sa.Select[Any]:
-    rollouts = schema.rollouts
-    query = sa.select(rollouts.c.body).where(rollouts.c.endpoint == endpoint, rollouts.c.final.is_(False))
-    return query.order_by(rollouts.c.number)
-
-
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
-
-
-def _read(text: str, kind: type[T]) -> T:
-    return msgspec.json.decode(text, type=kind)

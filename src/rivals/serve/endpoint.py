@@ -21,7 +21,8 @@ from rivals.serve.capture import Capture
 from rivals.serve.entries import Closed, Opened
 from rivals.serve.question import Done, Question, Serving, ask, stand_in
 from rivals.serve.shadows import Shadows
-from rivals.values import Answer, Outcome, Request, RoutingTable
+from rivals.statistics.layers import apart as kept_apart
+from rivals.values import Answer, Choice, Outcome, Request, RoutingTable
 
 log = logging.getLogger("rivals.endpoint")
 
@@ -165,7 +166,11 @@ class Endpoint:
         return chosen
 
     def _choose(self, serving: Serving, table: RoutingTable, request: Request, since: float, done: Done) -> Question:
-        choice = serving.policy.choose(serving.table if request.pin else table, request, self._rng)
+        apart = (table.holdout or table.layer) and not request.pin and kept_apart(table, request.unit)
+        if apart:  # whatever the policy: there is no choice
+            choice = Choice(apart[0], {apart[0]: 1.0})
+        else:
+            choice = serving.policy.choose(serving.table if request.pin else table, request, self._rng)
         question = Question(request, choice.variant, serving, table, choice.propensity, since, done)
         if table is serving.alone and choice.variant != table.champion:  # pinned to one whose lease ran out
             question = stand_in(question)

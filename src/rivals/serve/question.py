@@ -31,7 +31,8 @@ class Serving:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "alone", alone(self.table))
-        object.__setattr__(self, "leased", len(self.table.arms) > 1 or bool(self.table.shadows))
+        others = self.table.shadows or self.table.holdout
+        object.__setattr__(self, "leased", len(self.table.arms) > 1 or bool(others))
 
     @property
     def signature(self) -> Signature:
@@ -42,13 +43,16 @@ class Serving:
 def digests(table: RoutingTable) -> dict[str, str]:
     """Who may be asked under a table, arms first, and the bundle of each."""
     arms = {arm.variant: arm.digest for arm in table.arms}
-    return {**arms, **{shadow.variant: shadow.digest for shadow in table.shadows}}
+    shadows = {shadow.variant: shadow.digest for shadow in table.shadows}
+    return {**arms, **shadows, **({table.holdout.variant: table.holdout.digest} if table.holdout else {})}
 
 
 def alone(table: RoutingTable) -> RoutingTable:
-    """The same table with its champion only."""
+    """The same table with its champion only: nobody is kept apart where nobody is rolled out."""
     champion = next(arm for arm in table.arms if arm.variant == table.champion)
-    return replace(table, arms=(Arm(champion.variant, champion.digest, 1.0),), slots=bytes(SLOTS), shadows=())
+    return replace(
+        table, arms=(Arm(champion.variant, champion.digest, 1.0),), slots=bytes(SLOTS), shadows=(), holdout=None
+    )
 
 
 @dataclass(slots=True, eq=False)

@@ -261,6 +261,20 @@ class PromotionsSpec(Part):
     most: int = Field(ge=0)
 
 
+class LayerSpec(Part):
+    """The part of a layer's units that this endpoint's rollouts may touch; other endpoints have other parts of it."""
+
+    name: Name
+    start: Share = Field(default=0.0, alias="from")
+    end: Share = Field(default=1.0, alias="to")
+
+    @model_validator(mode="after")
+    def _some_units(self) -> LayerSpec:
+        if not self.start < self.end:
+            raise ValueError("a layer's part is from a lower to a higher share, as {name: checkout, from: 0%, to: 50%}")
+        return self
+
+
 class EndpointSpec(Part):
     """The one address all variants answer behind."""
 
@@ -277,6 +291,8 @@ class EndpointSpec(Part):
     promotions: PromotionsSpec | None = None
     cooldown: Seconds = 3600.0  # a variant that was rolled back rests so long, twice as long each time
     approval: Literal["promote"] | None = None  # what waits for `rivals rollout approve`
+    holdout: Annotated[Share, Field(le=0.5)] = 0.0  # of the units: they always meet the approved reference
+    layer: LayerSpec | None = None  # whose units this endpoint's rollouts may touch; all where nothing is said
     reference: str | None = None  # what no champion may be worse than, whatever the champion before it was
     webhooks: tuple[WebhookSpec, ...] = ()
 

@@ -12,13 +12,15 @@ from typing import Any
 
 from rivals.errors import RivalsError
 from rivals.statistics.assignment import counts, slot
-from rivals.values import SLOTS, RoutingTable
+from rivals.values import SLOTS, Holdout, Layer, RoutingTable
 
 ROUNDING = 1e-9  # what a sum of shares may be off by
 
 ALGORITHM = (
     "BLAKE2b of the unit's UTF-8 bytes, keyed with the salt's UTF-8 bytes, digest size 8 bytes; read as a big-endian "
-    "unsigned integer, modulo 10000: that is the slot. runs = [[arm, length], ...] owns the slots from 0 up, in order."
+    "unsigned integer, modulo 10000: that is the slot. runs = [[arm, length], ...] owns the slots from 0 up, in order. "
+    "First, where holdout is set: a unit whose slot under holdout.salt is below holdout.slots meets holdout.variant. "
+    "Then, where layer is set: a unit whose slot under layer.name is not in [layer.start, layer.end) has the champion."
 )
 
 
@@ -32,7 +34,23 @@ def exported(table: RoutingTable) -> dict[str, Any]:
         "slots": SLOTS,
         "arms": [arm.variant for arm in table.arms],
         "runs": [[arm, len(list(run))] for arm, run in groupby(table.slots)],
+        "champion": table.champion,
+        "holdout": None if table.holdout is None else _said(table.holdout, "digest"),
+        "layer": None if table.layer is None else _said(table.layer),
     }
+
+
+def _said(value: Holdout | Layer, *without: str) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in value.__slots__ if name not in without}
+
+
+def apart(table: RoutingTable, unit: str) -> tuple[str, str] | None:
+    """Who answers a unit that no rollout of this table may touch, and why; None for all others."""
+    if (holdout := table.holdout) and slot(holdout.salt, unit) < holdout.slots:
+        return holdout.variant, "holdout"
+    if (layer := table.layer) and not layer.start <= slot(layer.name, unit) < layer.end:
+        return table.champion, "layer"
+    return None
 
 
 def held_out(salt: str, unit: str, share: float) -> bool:

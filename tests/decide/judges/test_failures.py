@@ -42,6 +42,14 @@ def test_failures_fails_on_proof_passes_on_proof_and_else_waits(log_e: dict[str,
     assert judged(**log_e)[0] is status
 
 
+@pytest.mark.parametrize(("champion", "status"), [(0, Status.FAIL), (1, Status.FAIL), (2, Status.INCONCLUSIVE)])
+def test_a_limit_that_both_break_is_nobodys_fault(champion: int, status: Status) -> None:
+    counts = {"old": Counts(asked=10, asked_failures=champion), "new": Counts(asked=10, asked_failures=3)}
+    verdict = Failures().judge(Evidence("e", "old", "new", 0.0, counts, {"failures.over_limit": BAR}, {"silence": 0.0}))
+    assert verdict.status is status
+    assert ("shared cause" in verdict.reason) == (status is Status.INCONCLUSIVE)
+
+
 def test_what_is_missing_is_said() -> None:
     assert (
         judged(under_limit=1.5)[1]

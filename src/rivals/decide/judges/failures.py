@@ -14,9 +14,10 @@ class Failures:
     """Fail what is proven to fail more than the champion, or above the agreed limit; pass what is proven acceptable.
 
     PASS where non-inferiority to the champion is proven, or a rate under the limit. Margin and limit are the rollout's
-    (``risk``); they are in the evidence already. ``silence``: a challenger that was asked nothing for so many seconds
-    is not passed. ``among``: how many judges share ``alpha`` for rolling back; promotion needs all of them to pass,
-    so that needs no share.
+    (``risk``); they are in the evidence already. The limit rolls nothing back while the champion itself fails at least
+    half as often: what takes both down is not the challenger's fault. ``silence``: a challenger that was asked nothing
+    for so many seconds is not passed. ``among``: how many judges share ``alpha`` for rolling back; promotion needs all
+    of them to pass, so that needs no share.
 
     ``Failures(alpha=0.05, among=2)``; evidence: ``rivals.statistics.eprocess``.
     """
@@ -40,7 +41,7 @@ class Failures:
         silent = figure(evidence.estimates, "silence")
         if found["harm"] >= budget.against:
             status, reason = Status.FAIL, f"it fails more often than {evidence.champion}: {told}"
-        elif found["over_limit"] >= budget.against:
+        elif found["over_limit"] >= budget.against and not _shared(evidence):
             status, reason = Status.FAIL, f"it fails more often than the limit allows: {told}"
         elif not silent <= self.silence:
             status, reason = Status.INCONCLUSIVE, "it was asked nothing of late; silence is not evidence"
@@ -51,7 +52,20 @@ class Failures:
         else:
             best = max(found["under_limit"], found["noninferior"])
             reason = f"{told}: too few to call its failure rate acceptable ({budget.short(best)})"
+            if found["over_limit"] >= budget.against:
+                reason = f"{told}, more than the limit allows, and {evidence.champion} fails alike: a shared cause"
             status = Status.INCONCLUSIVE
         return Verdict(
             "failures", status, reason, {name: value for name, value in figures.items() if not math.isnan(value)}
         )
+
+
+def _shared(evidence: Evidence) -> bool:
+    """Whether the champion fails about as often, so that the limit says nothing about the challenger."""
+    ours, theirs = (evidence.counts.get(name, Counts()) for name in (evidence.champion, evidence.challenger))
+    if not ours.asked or not theirs.asked:
+        return False
+    return ours.asked_failures / ours.asked >= HALF * theirs.asked_failures / theirs.asked
+
+
+HALF = 0.5
