@@ -16,12 +16,14 @@ import msgspec
 from rivals.bundles import read_manifest
 from rivals.decide import fences as fence_rules
 from rivals.decide import rollout as rules_of
-from rivals.errors import RolloutError
+from rivals.decide.judges.drift import Drift
+from rivals.errors import DataError, RolloutError
 from rivals.flows import fences
 from rivals.flows.derive import rules_body
-from rivals.flows.judges import agreement, looks_of, reward_rules, slow_ms, wished
+from rivals.flows.judges import agreement, judge_of, looks_of, reward_rules, slow_ms, wished
 from rivals.flows.routing import act
 from rivals.flows.workspace import Workspace
+from rivals.observe.drifting import DriftRules, usual
 from rivals.observe.evidence import Rules, begin
 from rivals.registry.ledger import Ledger
 from rivals.registry.transaction import Transaction
@@ -161,6 +163,7 @@ def rules_for(workspace: Workspace, rollout: Rollout, judges: Sequence[Use]) -> 
         block=wish.block,
         label_delay=spec.data.label_delay,
         looks=looks_of(judges),
+        drift=_usual(workspace, rollout, judges),
     )
 
 
@@ -173,6 +176,23 @@ def clock_of(workspace: Workspace) -> float:
     if newest is None:
         raise RolloutError("The clock is the traffic's own, and there was none yet; send requests first.")
     return newest
+
+
+def _usual(workspace: Workspace, rollout: Rollout, judges: Sequence[Use]) -> DriftRules | None:
+    """How the held-out answers of the two were spread, where somebody judges drift and the bank knows them."""
+    judge = next((judge_of(use) for use in judges if use.name == "drift"), None)
+    if not isinstance(judge, Drift):
+        return None
+    from rivals.flows.compare import banked  # noqa: PLC0415 -- the judge's loop needs none of the bank
+
+    built = {one.digest: one for one in workspace.store.known_wishes().values()}
+    try:
+        ours, theirs = (banked(workspace, built[one.digest]) for one in (rollout.champion, rollout.challenger))
+    except (KeyError, DataError):
+        return None
+    if not len(ours.outputs) or not len(theirs.outputs):
+        return None
+    return DriftRules(usual(ours.outputs.tolist()), usual(theirs.outputs.tolist()), float(judge.margin))
 
 
 # -- what it needs ----------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ once. What judges find in ``Evidence``:
 ``["age"]``                    seconds since the rollout began
 =============================  ==================================================================================
 
-``guardrails`` has the rest: latency, declared slices, reward, the split itself.
+``guardrails`` has the rest: latency, declared slices, reward, the split itself; ``drifting`` has the drift of answers.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from typing import Any
 
 from rivals.errors import DataError, SpecError
 from rivals.observe.arm import UNITS, Arm, Units, Waiting, short
+from rivals.observe.drifting import DriftBets, DriftRules, on_pairs
 from rivals.observe.guardrails import (
     SHARES,
     RewardBets,
@@ -72,6 +73,7 @@ class Rules:
     quality_margin: float = 0.002
     slice_margin: float = 0.02
     reward: RewardRules | None = None
+    drift: DriftRules | None = None
     bound: float = math.inf  # squared errors are clipped at it
     block: float = 86_400.0
     label_delay: float = 0.0
@@ -108,6 +110,7 @@ class EvidenceState:
     slow_units: tuple[int, ...] = ()
     slices: dict[str, SliceBets] = field(default_factory=dict)
     reward: RewardBets = field(default_factory=RewardBets)
+    drift: DriftBets = field(default_factory=DriftBets)
     mix: dict[float, tuple[int, int]] = field(default_factory=dict)
     seen: tuple[int, ...] = ()  # units of the mix that may come again
 
@@ -171,6 +174,7 @@ def evidence(state: EvidenceState, rollout: Rollout, now: float) -> Evidence:
     estimates |= {f"quality.z/{blocks}": z for blocks, z in state.looks.items()}
     slices, of_slices = slices_found(state.slices, labelled)
     reward, of_reward = reward_found(state.reward)
+    drift, of_drift = state.drift.found()
     log_e = {
         "failures.harm": state.arm.harm.highest,
         "failures.noninferior": state.arm.noninferior.highest,
@@ -183,8 +187,9 @@ def evidence(state: EvidenceState, rollout: Rollout, now: float) -> Evidence:
         **state.slow.found(),
         **slices,
         **reward,
+        **drift,
     }
-    estimates |= of_slices | of_reward
+    estimates |= of_slices | of_reward | of_drift
     counts = {state.champion: state.counts[0], state.challenger: state.counts[1]}
     return Evidence(
         rollout.endpoint, state.champion, state.challenger, now, counts, log_e, estimates, blocks=state.blocks
@@ -201,6 +206,8 @@ def _with_answers(state: EvidenceState, exposures: Iterable[Exposure], rules: Ru
 
 def _with_block(state: EvidenceState, start: float, pairs: Sequence[Pair], rules: Rules) -> EvidenceState:
     state = replace(state, next_block=start + rules.block)
+    if rules.drift is not None and len(pairs) >= max(1, rules.min_pairs):
+        state = replace(state, drift=on_pairs(state.drift, pairs, rules.drift))
     known, each = losses(pairs, rules.metric, rules.labels, rules.bound)
     rows = len(each)
     state = replace(state, slices=on_slices(state.slices, known, each, rules.slice_margin, rules.min_pairs))
