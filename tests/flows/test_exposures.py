@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rivals.build.rows import prepare
 from rivals.errors import DataError
 from rivals.flows.archive import archive_of
 from rivals.flows.exposures import Exposures
@@ -51,6 +52,15 @@ def test_what_was_asked_and_has_a_label_is_a_row_once_and_in_order(tmp_path: Pat
     assert archive.days()
     assert source(tmp_path).digest() == before.digest()  # wherever they are kept
     assert source(tmp_path, since=DAY).read()["x"].tolist() == [1.0, 2.0]
+
+
+def test_a_row_whose_project_names_an_id_has_that_of_its_exposure(tmp_path: Path) -> None:
+    asked(tmp_path)
+    file = tmp_path / "rivals.yaml"
+    file.write_text(file.read_text().replace("target: y,", "target: y, id: number,"))
+    rows = source(tmp_path).read()
+    assert rows["number"].tolist() == ["r0/0", "r1/0", "r2/0"]
+    assert prepare(rows, open_workspace(tmp_path).spec.data).ids.tolist() == rows["number"].tolist()
 
 
 def test_a_label_that_comes_later_makes_other_rows(tmp_path: Path) -> None:

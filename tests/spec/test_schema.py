@@ -17,7 +17,7 @@ WRONG: list[tuple[str, Any]] = [
     ("data.tagret", "y"), ("data.task", "binry"), ("data.split.gap", "10x"), ("data.split.test", "20 percent"),
     ("data.source", {"use": "csv", "wiht": {}}), ("data.sets", {"a b": "csv"}), ("variants.0.name", "a b"),
     ("variants.0.matrix", {"feature": ["x"]}), ("variants.0.matrix", {"features": "x"}), ("seed", "one"), ("nothing", 1),
-    ("limits", {"seconds": "soon"}), ("endpoint", {"name": "e", "capture": {"features": "some"}}), ("variants", []),
+    ("limits", {"seconds": "soon"}), ("tuning", {"budget": "soon"}), ("endpoint", {"name": "e", "capture": {"features": "some"}}), ("variants", []),
 ]  # fmt: skip
 
 
@@ -39,6 +39,15 @@ def test_every_key_stands_in_the_schema_closed_and_most_are_explained() -> None:
     assert keys["family"]["anyOf"][0]["examples"] == ["sklearn", "ensemble"]
     assert parts["DataSpec"]["properties"]["label_delay"]["description"].startswith("how long after its answer")
     assert made["properties"]["data"]["$ref"] == "#/$defs/DataSpec"
+
+
+def test_tuning_as_the_docs_write_it_fits_and_its_tuners_are_offered() -> None:
+    document = yaml.safe_load((TEMPLATES / "binary" / "rivals.yaml").read_text())
+    document["tuning"] = {"budget": "60s"}
+    document["variants"][0]["tune"] = {"use": "optuna", "with": {"space": "auto"}}
+    assert not errors(document)
+    tune = schema({"Tuner": ["optuna"]})["$defs"]["VariantSpec"]["properties"]["tune"]
+    assert tune["anyOf"][0]["examples"] == ["optuna"]
 
 
 @pytest.mark.parametrize("file", PROJECTS, ids=lambda path: path.parent.name)

@@ -83,6 +83,7 @@ def test_the_ten_lines_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.Mon
     code = re.search(r"```python\n(.*?rivals\.compare.*?)```", README.read_text(), re.DOTALL)
     assert code is not None
     lines = [line for line in code.group(1).splitlines() if line.strip()]
-    assert len(lines) <= 12
+    assert len(lines) <= 10
     monkeypatch.chdir(tmp_path)
     exec(compile(code.group(1), "README.md", "exec"), {})
+    assert (tmp_path / "cancer" / "rivals.yaml").exists()

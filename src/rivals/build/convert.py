@@ -30,7 +30,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
 
-from rivals.build.words import Words
+from rivals.build.words import Shortened, Words
 from rivals.bundles import NULL, NUMBERS, TEXTS, is_gap
 from rivals.values import Column, Signature
 
@@ -62,8 +62,16 @@ def to_onnx(pipeline: Any, signature: Signature, order: Sequence[str]) -> onnx.M
             initial_types=[(name, single[kinds[name]]([None, 1])) for name in order],
             options={**of_words, **({id(pipeline): {"zipmap": False}} if classifier else {})} or None,
             target_opset=OPSET,
-            custom_conversion_functions={**dict.fromkeys(ENCODERS, _convert_encoder), SimpleImputer: _convert_imputer},
-            custom_shape_calculators={**dict.fromkeys(ENCODERS, _shape_encoder), SimpleImputer: _shape_imputer},
+            custom_conversion_functions={
+                **dict.fromkeys(ENCODERS, _convert_encoder),
+                SimpleImputer: _convert_imputer,
+                Shortened: _convert_shortened,
+            },
+            custom_shape_calculators={
+                **dict.fromkeys(ENCODERS, _shape_encoder),
+                SimpleImputer: _shape_imputer,
+                Shortened: _shape_shortened,
+            },
         )
     _keep_output(model, "probabilities" if classifier else "value", classifier)
     _bind(model, signature.inputs, dict(zip(order, [i.name for i in model.graph.input], strict=True)))
@@ -240,6 +248,19 @@ def _register_words(pipeline: Any) -> dict[Any, Any]:
         options={**known, "locale": None},
     )  # fmt: skip
     return {id(part): {"locale": "C"} for part in words}  # a slim image has no other, and words here are of ASCII
+
+
+def _shape_shortened(operator: Any) -> None:
+    rows = operator.inputs[0].get_first_dimension()
+    operator.outputs[0].type = FloatTensorType([rows, len(operator.raw_operator.components_)])
+
+
+def _convert_shortened(scope: Any, operator: Any, container: Any) -> None:
+    matrix = operator.raw_operator.components_.T.astype(np.float32)
+    name = scope.get_unique_variable_name("components")
+    container.add_initializer(name, TensorProto.FLOAT, matrix.shape, matrix.ravel())
+    ends = [operator.inputs[0].full_name, name], [operator.outputs[0].full_name]
+    container.add_node("MatMul", *ends, name=scope.get_unique_operator_name("MatMul"))
 
 
 def _register_lightgbm(pipeline: Any) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from rivals.build.named import named
@@ -22,6 +23,20 @@ class Words(TfidfVectorizer):  # type: ignore[misc]  # scikit-learn has no types
     def decode(self, doc: Any) -> Any:
         """The text that is counted."""
         return super().decode(NULL if is_gap(doc) else doc)
+
+
+class Shortened(TruncatedSVD):  # type: ignore[misc]  # scikit-learn has no types
+    """Latent semantic analysis that takes as many columns as there are, where fewer come than were asked for."""
+
+    n_components: int
+
+    def fit_transform(self, X: Any, y: Any = None) -> NDArray[Any]:  # noqa: N803 -- scikit-learn's signature
+        """(rows, columns)."""
+        asked, self.n_components = self.n_components, min(self.n_components, X.shape[1])
+        try:
+            return np.asarray(super().fit_transform(X, y))
+        finally:
+            self.n_components = asked
 
 
 class Embedded(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types

@@ -16,9 +16,10 @@ from rivals.flows.workspace import Workspace, open_workspace
 class Exposures:
     """Captured requests and their labels, of the endpoint in the project file ``path``: one row per request.
 
-    A row has the columns that were asked, the project's target with the label, and its time where the project names
-    one that clients do not send. Rows without a label are left out, and so are those whose inputs were not captured
-    (``endpoint.capture.features``). ``since``: the times of the rows, in seconds since the epoch.
+    A row has the columns that were asked, the project's target with the label, and its time and its id where the
+    project names columns for them that clients do not send. Rows without a label are left out, and so are those whose
+    inputs were not captured (``endpoint.capture.features``).
+    ``since``: the times of the rows, in seconds since the epoch.
     """
 
     def __init__(self, path: str = "rivals.yaml", since: float | None = None) -> None:
@@ -52,6 +53,8 @@ def _rows(workspace: Workspace, since: float | None) -> pd.DataFrame:
         row = {**one.inputs, data.target: one.label}
         if data.time and data.time not in row:
             row[data.time] = one.exposure.time
+        if data.id and data.id not in row:
+            row[data.id] = one.exposure.id
         found.append({"_time": one.exposure.time, "_id": one.exposure.id, **row})
     if not found:
         raise DataError(f"source exposures: no captured request of {endpoint.name!r} has a label yet.")

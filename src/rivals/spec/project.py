@@ -300,7 +300,10 @@ class EndpointSpec(Part):
 class TuningSpec(Part):
     """One budget for all searches: seconds of computing, over all workers, or a number of trials, or both."""
 
-    budget: Annotated[float, BeforeValidator(as_seconds), Field(gt=0, allow_inf_nan=False)] | None = None
+    budget: (
+        Annotated[float, BeforeValidator(as_seconds), Field(gt=0, allow_inf_nan=False), WithJsonSchema(WRITTEN_SECONDS)]
+        | None
+    ) = None
     trials: int | None = Field(default=None, gt=0)
     floor: Share = 0.25  # of an equal share: every variant gets as much
     race: bool = True  # stop trials that will not beat the variant's best

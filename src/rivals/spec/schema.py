@@ -21,7 +21,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 DOORS = {
     ("DataSpec", "source"): "Source", ("DataSpec", "sets"): "Source", ("ProjectSpec", "features"): "Step",
     ("ProjectSpec", "gate"): "Judge", ("EndpointSpec", "policy"): "Policy", ("RolloutSpec", "judges"): "Judge",
-    ("VariantSpec", "family"): "Family",
+    ("VariantSpec", "family"): "Family", ("VariantSpec", "tune"): "Tuner",
 }  # fmt: skip
 
 

@@ -42,6 +42,7 @@ def test_the_url_may_come_from_the_environment(file: str, monkeypatch: pytest.Mo
         ({"query": "SELECT 1"}, "one of url, env"),
         ({"query": "SELECT 1", "url": "sqlite://", "path": "x"}, "one of url, env"),
         ({"query": "DELETE FROM rows", "url": "sqlite://"}, "query is a SELECT"),
+        ({"query": "SELECT 1", "url": "postgresql://me:secret@host/db"}, "holds a password"),
     ],
 )
 def test_what_is_no_question_to_one_database_is_refused(options: dict[str, str], said: str) -> None:

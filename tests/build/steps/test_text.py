@@ -5,9 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import issparse
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
 
 from rivals.build.steps.text import Embed, Text
 from rivals.errors import BuildError, SpecError
+from rivals.testing import prepared
+from rivals.testing.rows import check_bundle, stepped
 
 TEXTS = pd.DataFrame({"words": ["late rain", "late snow", None, "sun", "late rain"]})
 
@@ -40,6 +45,21 @@ def test_the_projects_own_model_makes_vectors_of_every_column() -> None:
     block = step.transformer([], ["words", "more"]).fit_transform(table)
     assert block.dtype == np.float32
     assert block.tolist()[:3] == [[18, 1, 2, 1], [18, 1, 2, 1], [0, 1, 2, 1]]
+
+
+def test_few_words_make_a_shorter_vector_and_it_is_served() -> None:
+    rows = prepared(("words",))  # five words, and 32 columns by default
+    steps = stepped(Embed(), rows)
+    check_bundle(Pipeline([("features", steps), ("model", LogisticRegression())]), rows, served=True)
+    assert steps.transform(rows.inputs).shape == (len(rows), 5)
+    assert Embed().transformer([], ["words"]).steps[-1][1].get_params()["n_components"] == 32
+
+
+def test_many_words_stay_sparse_until_they_are_shortened() -> None:
+    texts = pd.DataFrame({"words": [f"one{i} two{i}" for i in range(60)]})
+    embedded = Embed(size=4).transformer([], ["words"]).fit(texts)
+    assert issparse(embedded[:-1].transform(texts))
+    assert embedded.transform(texts).shape == (60, 4)
 
 
 def test_what_cannot_be_is_refused() -> None:

@@ -25,6 +25,8 @@ class Sql:
             raise SpecError("source sql: say one of url, env (the variable that holds the URL) and path (SQLite).")
         if not query.strip().lower().startswith(("select", "with")):
             raise SpecError("source sql: query is a SELECT; a source reads and changes nothing.")
+        if url is not None and _has_password(url):
+            raise SpecError("source sql: the URL holds a password; put it into a variable and name that: env: NAME.")
         self.query, self._url, self._env, self._path = query, url, env, path
         self._frame: pd.DataFrame | None = None
 
@@ -69,3 +71,10 @@ class Sql:
             return f"{FILE}{self._path}"
         assert self._url is not None
         return self._url
+
+
+def _has_password(url: str) -> bool:
+    try:
+        return sa.make_url(url).password is not None
+    except sa.exc.ArgumentError:
+        return False  # no URL at all: read() says so

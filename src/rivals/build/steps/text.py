@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 from sklearn.compose import ColumnTransformer
-from sklearn.decomposition import TruncatedSVD
 from sklearn.pipeline import Pipeline
 
-from rivals.build.words import Embedded, Words
+from rivals.build.words import Embedded, Shortened, Words
 from rivals.errors import SpecError
 
 # What counts as a word, written as both scikit-learn and the served graph understand it.
@@ -58,7 +57,8 @@ class Text:
 class Embed:
     """A short vector per row instead of a text: of its words (latent semantic analysis), or by a model of yours.
 
-    Without ``function``, TF-IDF as step ``text`` has it, brought to ``size`` columns; it is served in process. With
+    Without ``function``, TF-IDF as step ``text`` has it, brought to ``size`` columns, or to as many as there are words;
+    it is served in process. With
     ``function: module:function``, that is called with a list of texts and returns an array (texts, any width): the
     place for a sentence model. It must treat every text by itself, and no graph is made of it.
     Deerwester et al., "Indexing by Latent Semantic Analysis", JASIS 1990.
@@ -79,7 +79,8 @@ class Embed:
         """The vectors of all columns, side by side. Raises ``SpecError`` where numbers come to it."""
         if self.function is None:
             words = Text(most=20_000, min_rows=1).transformer(numeric, text)
-            return Pipeline([("words", words), ("size", TruncatedSVD(self.size, random_state=0))])
+            words.sparse_threshold = 1.0  # 20,000 columns, nearly all of them zero
+            return Pipeline([("words", words), ("size", Shortened(self.size, random_state=0))])
         if numeric:
             raise SpecError(f"step embed: {numeric[0]!r} holds numbers; name columns of texts.")
         return Embedded(self.function, self.options)
