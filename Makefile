@@ -32,6 +32,7 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/bank.py
+	$(BIN)/python benchmarks/rebuild.py
 	$(BIN)/python benchmarks/judging.py
 
 up: .venv/demo  ## serve the demo until stopped
@@ -39,8 +40,8 @@ up: .venv/demo  ## serve the demo until stopped
 
 lock: .venv/dev  ## write the hash-locked requirements anew (needs uv); they hold no index address
 	$(BIN)/python -m pip install -q uv
-	$(BIN)/uv pip compile -q --no-header --generate-hashes --extra build --extra demo pyproject.toml -o requirements/demo.txt
 	$(BIN)/uv pip compile -q --no-header --generate-hashes --extra build --extra boosting --extra validate --extra lake --extra tune --extra demo --extra dev pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile -q --no-header --generate-hashes -c requirements/dev.txt --extra build --extra demo pyproject.toml -o requirements/demo.txt
 
 clean:
 	rm -rf .venv .rivals examples/*/.rivals .mypy_cache .ruff_cache .hypothesis
