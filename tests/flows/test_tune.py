@@ -129,6 +129,7 @@ def test_one_word_changes_the_tuner(tmp_path: Path, tuner: str) -> None:
         assert best[name].loss == min(whole) <= one[0]["loss"]
 
 
+@pytest.mark.slow
 def test_train_builds_the_best_of_every_variant_and_a_longer_budget_goes_on(tmp_path: Path) -> None:
     folder = project(tmp_path / "p")
     report, events = train(folder)
@@ -151,6 +152,7 @@ def test_train_builds_the_best_of_every_variant_and_a_longer_budget_goes_on(tmp_
         assert longer[key][: len(known)] == known
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tuner", ["grid", "random"])
 def test_the_same_seed_tries_the_same_points_on_one_process_and_on_two(tmp_path: Path, tuner: str) -> None:
     alone = {"    tune: {use: " + tuner + ", with: {space: auto}}\n": ""}
