@@ -30,6 +30,7 @@ CASES: dict[tuple[type, str], dict[str, Any]] = {
         "with": {"estimator": {"use": "sklearn.linear_model:LinearRegression"}}, "tasks": ("regression",),
     },
     (Judge, "harm"): {"with": {"most": 20}},
+    (Judge, "size"): {"with": {"max_kb": 100}},
     (Judge, "fixed"): {"with": {"blocks": 14}},
     (Step, "function"): {"with": {"function": "tests.build.toy:product"}, "served": False},
     (Family, "sklearn"): {"with": {"estimator": "LinearRegression"}, "tasks": ("regression",)},

@@ -173,11 +173,17 @@ def compare(
 def gate(
     call: Call,
     variant: Annotated[str | None, typer.Argument(help="The candidate; the recommended one if not said.")] = None,
+    md: Annotated[Path | None, typer.Option(help="Write a Markdown report there.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write a JUnit report there.")] = None,
 ) -> None:
     """Ask whether a variant may go live. Exit 1: no. Exit 4: not enough evidence to say."""
+    from rivals.app import gate_report
     from rivals.flows.gate import gate_project
 
     report = gate_project(call.workspace, variant)
+    for file, written in ((md, gate_report.markdown), (junit, gate_report.junit)):
+        if file is not None:
+            file.write_text(written(report))
     text = "\n".join(f"{v.judge}: {v.status.value}: {v.reason}" for v in report.verdicts)
     call.show(report, f"{text}\n{report.variant}: {report.status.value}".strip())
     exit_by(report.status.value)
@@ -316,18 +322,26 @@ class What(StrEnum):
     """What can be exported."""
 
     ASSIGNMENT = "assignment"
+    SCHEMA = "schema"
 
 
 @verb(app)
 def export(
     call: Call,
-    what: Annotated[What, typer.Argument(help="assignment: who meets which variant, for any language to follow.")],
+    what: Annotated[
+        What, typer.Argument(help="assignment: who meets which variant; schema: of the data, for pandera.")
+    ],
     out: Annotated[Path | None, typer.Option(help="A file; the screen if not said.")] = None,
 ) -> None:
     """Write what others can follow without rivals (docs/assignment.md)."""
     from rivals.flows.status import assignment_of
 
-    text = json.dumps(assignment_of(call.workspace), indent=1)
+    if what is What.SCHEMA:
+        from rivals.flows.schema import schema_script
+
+        text = schema_script(call.workspace).rstrip()
+    else:
+        text = json.dumps(assignment_of(call.workspace), indent=1)
     if out is None:
         typer.echo(text)
         return

@@ -21,7 +21,7 @@ from rivals.decide.slicing import Slice, front, slices
 from rivals.ensemble.together import together
 from rivals.errors import DataError, SpecError
 from rivals.flows.compare import champion_of, gather, truth_of
-from rivals.flows.train import anchored
+from rivals.flows.reading import anchored
 from rivals.flows.workspace import Workspace
 from rivals.protocols import Combiner, Source
 from rivals.statistics.curves import Reliability, cut, reliability, thresholds

@@ -20,6 +20,7 @@ from rivals.decide.judges.drift import Drift
 from rivals.errors import DataError, RolloutError
 from rivals.flows import fences
 from rivals.flows.derive import rules_body
+from rivals.flows.gated import refused_by_gate
 from rivals.flows.judges import agreement, judge_of, looks_of, reward_rules, slow_ms, wished
 from rivals.flows.routing import act
 from rivals.flows.workspace import Workspace
@@ -211,6 +212,9 @@ def _may_start(workspace: Workspace, table: RoutingTable, names: Sequence[str], 
         raise RolloutError(f"{twice[0]!r} was named twice.")
     if table.champion in names:
         raise RolloutError(f"{table.champion!r} is the champion already.")
+    for name in names:
+        if why := refused_by_gate(workspace, name):
+            raise RolloutError(f"The gate keeps {name!r} from going live: {why}. Mend it, then `rivals gate {name}`.")
     if strategy == "bounded" and workspace.endpoint.rollout.harm is None:
         raise RolloutError("Strategy bounded needs endpoint.rollout.harm, the most extra failures it may cause.")
     if strategy == "ab" and (why := fence_rules.growth(fences.standing(workspace, clock_of(workspace)))):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rivals.flows.asked import Asked
     from rivals.flows.begin import Started
     from rivals.flows.fences import Preflight
-    from rivals.flows.gate import GateReport
+    from rivals.flows.gated import GateReport
     from rivals.flows.live import Serving
     from rivals.flows.train import BuildReport
     from rivals.values import Rollout, Strategy, Trained

@@ -23,15 +23,17 @@ from rivals.build.evaluate import measure, scores
 from rivals.build.pipeline import StepsJob, keep, kept, share
 from rivals.build.plan import Plan, causes, plan, search_key
 from rivals.build.receipt import Made
-from rivals.build.rows import digest, fingerprints, narrowed, prepare
+from rivals.build.rows import Rows, narrowed, prepare
 from rivals.build.sets import divide, further
 from rivals.build.train import READY, Fitted, Job, pipeline, train
 from rivals.build.whole import is_whole
 from rivals.ensemble.family import Ensemble
 from rivals.errors import RivalsError
+from rivals.flows.reading import Data, read_data
+from rivals.flows.schema import remember_schema
 from rivals.flows.tune import Bench, options, plain, searches, tune
 from rivals.flows.workspace import Workspace
-from rivals.protocols import Backend, Combiner, Source
+from rivals.protocols import Backend, Combiner
 from rivals.registry.blobs import Blobs
 from rivals.registry.lineage import Lineage, lineage
 from rivals.serve.runtimes import predictor
@@ -163,35 +165,13 @@ def combine(order: Order) -> Fitted:
     return Fitted(order.job.variant, order.job.into, rows.signature, scores(said, order.job.metrics), seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class _Data:
-    """The source as it was read, and the further sets that variants name."""
-
-    frame: Any
-    columns: Mapping[str, str]  # their digests
-    models: Mapping[str, str]
-    sets: Mapping[str, _Set]
-
-    def digest_of(self, name: str) -> str:
-        """Name the rows of a set."""
-        return digest(self.sets[name].columns if name in self.sets else self.columns)
-
-
-@dataclass(frozen=True, slots=True)
-class _Set:
-    """A further data set as it was read."""
-
-    frame: Any
-    columns: Mapping[str, str]  # their digests
-
-
 @dataclass
 class _Build:
     """One build under way."""
 
     workspace: Workspace
     plan: Plan
-    data: _Data
+    data: Data
     work: Path
     backend: Backend
     tell: Callable[[BuildEvent], None]
@@ -202,12 +182,14 @@ class _Build:
         """Compute what variants share, once: the rows, their division, and each feature set per fold."""
         spec = self.workspace.spec
         rows = prepare(self.data.frame, spec.data)
+        self._remember(MAIN, self.data.frame, rows)
         division = divide(rows, spec)
         self.rows = {MAIN: keep(rows, division, self.work / "rows")}
         self.count = {MAIN: len(rows)}
         signatures = {MAIN: rows.signature}
         for name, one in self.data.sets.items():
             others = prepare(one.frame, spec.data)
+            self._remember(name, one.frame, others)
             alike, note = further(name, rows, division, others, spec)
             self.notes.extend(note)
             self.rows[name] = keep(others, alike, self.work / f"rows-{name}")
@@ -222,6 +204,12 @@ class _Build:
                 into = self.work / f"features-{len(self.features)}"
                 job = StepsJob(key[1], spec.features.get(key[1], ()), variant.columns, self.rows[key[0]], into)
                 self.features[key] = self.backend.submit(share, job)
+
+    def _remember(self, name: str, frame: Any, rows: Rows) -> None:
+        """Keep what the data is like, or say what is no longer as it was."""
+        columns = [*(column.name for column in rows.signature.inputs), self.workspace.spec.data.target]
+        found = remember_schema(self.workspace, name, frame, columns)
+        self.notes.extend(f"data{'' if name == MAIN else f' {name!r}'}: {said}" for said in found)
 
     def tune(self, studies: Sequence[Search], keys: Mapping[str, str]) -> None:
         """Search the options of those that ask for it; what is built already, or cannot be, is not searched."""
@@ -338,7 +326,7 @@ class _Build:
         self.tell(BuildEvent(name, "built", f"{fitted.scores.metrics[self.workspace.spec.measures[0]]:.4f}"))
 
     def _track(self, trained: Trained, bundle: Bundle) -> Version:
-        from rivals.registry.mlflow import Data  # noqa: PLC0415 -- importing MLflow costs a second: not before it is needed
+        from rivals.registry.mlflow import Data as Tracked  # noqa: PLC0415 -- importing MLflow costs a second: not before it is needed
 
         variant = self.workspace.spec.variant(trained.variant)
         params = msgspec.to_builtins(variant.model_dump(mode="python", by_alias=True, exclude_none=True))
@@ -350,7 +338,7 @@ class _Build:
             params={key: value for key, value in params.items() if value not in ("", (), {})},
             metrics=dict(trained.scores.metrics),
             lineage=self.lineage,
-            data=Data(self.workspace.spec.project, self.data.digest_of(named), self.count[named], source.name),
+            data=Tracked(self.workspace.spec.project, self.data.digest_of(named), self.count[named], source.name),
         )
 
     def _fail(self, name: str, error: RivalsError) -> None:
@@ -358,14 +346,10 @@ class _Build:
         self.tell(BuildEvent(name, "failed", str(error)))
 
 
-def _planned(workspace: Workspace, only: Sequence[str]) -> tuple[Plan, _Data]:
+def _planned(workspace: Workspace, only: Sequence[str]) -> tuple[Plan, Data]:
     spec = workspace.spec
-    frame = plugins.make(Source, anchored(workspace, spec.data.source)).read()
-    models = {one.name: _model(workspace, one.model) for one in spec.variants if one.model is not None}
-    named = {one.data for one in spec.variants if one.kind != "ensemble"} & spec.data.sets.keys()
-    sets = {name: _set(workspace, spec.data.sets[name]) for name in sorted(named)}
-    data = _Data(frame, fingerprints(frame), models, sets)
-    columns = {name: one.columns for name, one in sets.items()}
+    data = read_data(workspace)
+    models, columns = data.models, {name: one.columns for name, one in data.sets.items()}
     known = set(workspace.store.known_wishes())
     newest = {one.variant: one.wish for one in workspace.store.trained_all()}
     found = plan(spec, data.columns, known, only, models, columns)
@@ -376,27 +360,6 @@ def _planned(workspace: Workspace, only: Sequence[str]) -> tuple[Plan, _Data]:
         if stale
         else (found, data)
     )
-
-
-def _set(workspace: Workspace, source: Use) -> _Set:
-    frame = plugins.make(Source, anchored(workspace, source)).read()
-    return _Set(frame, fingerprints(frame))
-
-
-def anchored(workspace: Workspace, source: Use) -> Use:
-    """Paths in a project file start at the project file, wherever it is read from."""
-    path = source.options.get("path")
-    if not isinstance(path, str) or "://" in path:
-        return source
-    return Use(source.name, {**source.options, "path": str(workspace.folder / path)})
-
-
-def _model(workspace: Workspace, model: str) -> str:
-    """Where a ready model lies: a registry's URI is fetched, a path starts at the project file."""
-    if model.startswith("models:/"):
-        return str(workspace.tracker.download(model, workspace.state / "work" / "models"))
-    beside = workspace.folder / model
-    return str(beside) if beside.exists() else model
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from rivals.build.folds import split
 from rivals.build.rows import prepare
 from rivals.build.watchdog import Leak, variant, watch
 from rivals.errors import DataError
-from rivals.flows.train import anchored
+from rivals.flows.reading import anchored
 from rivals.flows.workspace import Workspace
 from rivals.protocols import Source
 from rivals.spec.project import VariantSpec

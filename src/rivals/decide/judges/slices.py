@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rivals.decide.proof import MOST_DROPPED, Budget, biased, figure
@@ -21,10 +21,15 @@ class Slices:
     the labelled pairs or more must be proven not worse: a slice of a few rows a week would hold every rollout.
     Endpoint key ``slices`` of the rollout; margin ``risk.slice_margin``.
 
+    In a gate: ``Slices(columns=["carrier"], margin=0.01)`` fails what is worse by more than ``margin`` on held-out rows
+    of any value of these columns, with false discoveries held at 5 % among them (Benjamini & Hochberg).
+
     ``Slices(alpha=0.05, among=3)``; evidence: ``rivals.statistics.eprocess.BlockBets``, one bet per block and slice.
     e-Bonferroni: Vovk & Wang, arXiv:1912.06116.
     """
 
+    columns: Sequence[str] = ()
+    margin: float = 0.0
     alpha: float = 0.05
     among: int = 1
     least: float = 0.01
@@ -37,6 +42,8 @@ class Slices:
 
     def judge(self, evidence: Evidence) -> Verdict:
         """The worst slice first; then the one that is furthest from proof."""
+        if self.columns:  # in a gate
+            return self._offline(evidence)
         values = figure(evidence.estimates, "slices.values")
         if not values >= 1:
             return Verdict("slices", Status.INCONCLUSIVE, "no row of a declared slice has a label yet")
@@ -62,6 +69,22 @@ class Slices:
         return Verdict(
             "slices", status, reason, {name: value for name, value in figures.items() if math.isfinite(value)}
         )
+
+    def _offline(self, evidence: Evidence) -> Verdict:
+        """On held-out rows: ``slices.found/<slice>`` are differences, more is worse, of slices that are told apart."""
+        judged = evidence.estimates.get("slices.judged", math.nan)
+        if not judged >= 1:
+            return Verdict("slices", Status.INCONCLUSIVE, "no slice has enough rows; name columns that have")
+        found = _named(evidence.estimates, "slices.found/")
+        worse = {name: value for name, value in found.items() if value > self.margin}
+        if worse:
+            told = ", ".join(f"{name} by {worse[name]:.5f}" for name in sorted(worse, key=lambda one: -worse[one]))
+            return Verdict("slices", Status.FAIL, f"it is worse where {told}", {"judged": judged, "worse": len(worse)})
+        return Verdict("slices", Status.PASS, f"not worse in any of {judged:.0f} slices", {"judged": judged})
+
+
+def _named(estimates: Mapping[str, float], prefix: str) -> dict[str, float]:
+    return {name.removeprefix(prefix): value for name, value in estimates.items() if name.startswith(prefix)}
 
 
 def _by_slice(log_e: Mapping[str, float], prefix: str) -> dict[str, float]:
