@@ -91,6 +91,19 @@ def test_no_unit_may_be_in_two_rollouts_of_one_layer(site: Sites) -> None:
     assert [unit for unit in UNITS if apart(two.workspace.table(), unit) is None] == both
 
 
+@pytest.mark.parametrize("now", ["", "  layer: {name: basket, from: 0%, to: 50%}"], ids=["no layer", "another layer"])
+def test_a_part_of_a_layer_that_is_given_up_is_free_for_others(site: Sites, now: str) -> None:
+    whole = "  layer: {name: page, from: 0%, to: 100%}"
+    site(whole)
+    with pytest.raises(RivalsError, match="'toy' has"):
+        site(whole, name="other")
+    first_table(site(now, preflight=False).workspace)
+    other = site(whole, name="other").workspace.table().layer
+    assert (other and other.name, other and other.end) == ("page", 10_000)
+    with pytest.raises(RivalsError, match="'other' has"):
+        first_table(site(whole, preflight=False).workspace)
+
+
 def test_a_changed_project_file_is_followed_when_it_is_served_again(site: Sites) -> None:
     one = site()
     assert one.workspace.table().holdout is None

@@ -19,7 +19,7 @@ SALT = "holdout/salt"  # one for the whole store: a unit that is held out is hel
 
 def keep_apart(tx: Transaction, workspace: Workspace, table: RoutingTable) -> RoutingTable:
     """The table with the holdout and layer that the project file asks for. Raises ``RivalsError``."""
-    return replace(table, holdout=_holdout(tx, workspace, table), layer=_layer(tx, workspace))
+    return replace(table, holdout=_holdout(tx, workspace, table), layer=_layer(tx, workspace, table))
 
 
 def follow_project(workspace: Workspace, table: RoutingTable, now: float) -> RoutingTable:
@@ -59,17 +59,29 @@ def _approved(tx: Transaction, workspace: Workspace, table: RoutingTable) -> Ver
     return next(Version(arm.variant, arm.digest) for arm in table.arms if arm.variant == table.champion)
 
 
-def _layer(tx: Transaction, workspace: Workspace) -> Layer | None:
+def _layer(tx: Transaction, workspace: Workspace, table: RoutingTable) -> Layer | None:
     wish, name = workspace.endpoint.layer, workspace.endpoint.name
+    if table.layer and (wish is None or wish.name != table.layer.name):
+        _leave(tx, table.layer.name, name)
     if wish is None:
         return None
-    key = f"layer/{wish.name}"
-    taken = msgspec.json.decode(tx.state(key) or b"{}", type=dict[str, tuple[int, int]])
+    taken = _taken(tx, wish.name)
     mine = (round(wish.start * SLOTS), round(wish.end * SLOTS))
     for other, (start, end) in taken.items():
         if other != name and mine[0] < end and start < mine[1]:
             theirs = f"{start / SLOTS:.2%} to {end / SLOTS:.2%} of layer {wish.name!r}"
             raise RivalsError(f"endpoint.layer: {other!r} has {theirs}; no unit may be in two rollouts of one layer.")
     if taken.get(name) != mine:
-        tx.put_state(key, msgspec.json.encode({**taken, name: mine}))
+        tx.put_state(f"layer/{wish.name}", msgspec.json.encode({**taken, name: mine}))
     return Layer(wish.name, *mine)
+
+
+def _leave(tx: Transaction, layer: str, endpoint: str) -> None:
+    """Give the endpoint's part of a layer back, so that others may have it."""
+    rest = {other: part for other, part in _taken(tx, layer).items() if other != endpoint}
+    tx.put_state(f"layer/{layer}", msgspec.json.encode(rest))
+
+
+def _taken(tx: Transaction, layer: str) -> dict[str, tuple[int, int]]:
+    """Who has which slots of a layer, by endpoint."""
+    return msgspec.json.decode(tx.state(f"layer/{layer}") or b"{}", type=dict[str, tuple[int, int]])
