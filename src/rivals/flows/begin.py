@@ -212,6 +212,12 @@ def _may_start(workspace: Workspace, table: RoutingTable, names: Sequence[str], 
         raise RolloutError(f"{twice[0]!r} was named twice.")
     if table.champion in names:
         raise RolloutError(f"{table.champion!r} is the champion already.")
+    kept = table.holdout
+    if kept and kept.variant in names and workspace.trained(kept.variant).digest != kept.digest:
+        raise RolloutError(
+            f"{kept.variant!r} was built anew since it was approved for the holdout; give the new one another name, or "
+            f"approve it: `rivals rollout pin {kept.variant}`."
+        )
     for name in names:
         if why := refused_by_gate(workspace, name):
             raise RolloutError(f"The gate keeps {name!r} from going live: {why}. Mend it, then `rivals gate {name}`.")
