@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 Losses = NDArray[np.floating]
 
-CHANCE = 0.001  # of stopping what would have been the best, as measured by benchmarks/replay_market.py
+CHANCE = 0.001  # of stopping what would have been the best, as far as the normal holds
 DEPENDENT = 2.0  # folds share most of their training rows
 
 
