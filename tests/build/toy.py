@@ -10,6 +10,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from rivals.build.rows import Rows, prepare
 from rivals.spec.project import DataSpec
@@ -83,3 +84,9 @@ def cost(labels: Any, outputs: Any, weight: Any = None) -> float:
 
 cost.lower_is_better = True  # type: ignore[attr-defined]  # read by rivals
 NOT_CALLABLE = 3
+
+
+def model(task: str, seed: int, depth: int = 3) -> Any:
+    """A project's own model."""
+    kind = DecisionTreeRegressor if task == "regression" else DecisionTreeClassifier
+    return kind(max_depth=depth, random_state=seed)

@@ -35,6 +35,9 @@ CASES: dict[tuple[type, str], dict[str, Any]] = {
     (Step, "function"): {"with": {"function": "tests.build.toy:product"}, "served": False},
     (Family, "sklearn"): {"with": {"estimator": "LinearRegression"}, "tasks": ("regression",)},
     (Family, "lightgbm"): {"with": {"n_estimators": 10, "min_child_samples": 5}, "gaps": True},
+    (Family, "xgboost"): {"with": {"n_estimators": 10}, "gaps": True},
+    (Family, "catboost"): {"with": {"iterations": 10}, "gaps": True},
+    (Family, "function"): {"with": {"function": "tests.build.toy:model"}},
     (Judge, "noninferior"): {"with": {"metric": "log_loss", "margin": 0.01}},
     (Judge, "reward"): {"with": {"low": 0, "high": 1, "margin": 0.1}},
 }  # fmt: skip

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rivals.build.additive import to_native
-from rivals.build.convert import parts, to_onnx
+from rivals.build.convert import modules_of, to_onnx
 from rivals.build.mlmodel import write_mlmodel
 from rivals.build.parity import compare, latency
 from rivals.build.reference import edges, sketch
@@ -43,6 +43,7 @@ from rivals.errors import BuildError
 from rivals.protocols import Opener, Predictor
 from rivals.values import Column, Columns, Signature, Use
 
+BOOSTERS = {"lightgbm": "lightgbm", "xgboost": "xgboost-cpu", "catboost": "catboost"}  # packages by module
 DRAFT = ".draft-"  # bundles being written
 PARITY_ROWS = 2_000
 PROBE_ROWS = 32
@@ -225,8 +226,8 @@ def _save(file: Path, pipeline: Any, manifest: BundleManifest) -> list[str]:
         if manifest.runtime == "child":
             msg = f"{_name(pipeline)} can be neither compiled nor saved without pickle ({error}). {manifest.reason}"
             raise BuildError(msg) from error
-    modules = {type(part).__module__.partition(".")[0] for part in parts(pipeline)} & {"lightgbm"}
-    return ["scikit-learn", "skops", *sorted(modules)]
+    modules = modules_of(pipeline)
+    return ["scikit-learn", "skops", *sorted(BOOSTERS[name] for name in modules & BOOSTERS.keys())]
 
 
 # -- the folder -------------------------------------------------------------------------------------

@@ -19,10 +19,6 @@ from onnx import TensorProto, helper
 from skl2onnx import convert_sklearn, update_registered_converter
 from skl2onnx.common._registration import get_converter, get_shape_calculator
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
-from skl2onnx.common.shape_calculator import (
-    calculate_linear_classifier_output_shapes,
-    calculate_linear_regressor_output_shapes,
-)
 from skl2onnx.operator_converters.tfidf_vectoriser import convert_sklearn_tfidf_vectoriser
 from skl2onnx.shape_calculators.text_vectorizer import calculate_sklearn_text_vectorizer_output_shapes
 from sklearn.compose import ColumnTransformer
@@ -30,6 +26,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
 
+from rivals.build.boosters import register
 from rivals.build.words import Shortened, Words
 from rivals.bundles import NULL, NUMBERS, TEXTS, is_gap
 from rivals.values import Column, Signature
@@ -50,7 +47,7 @@ def to_onnx(pipeline: Any, signature: Signature, order: Sequence[str]) -> onnx.M
     The only output is ``probabilities`` (rows, labels) or ``value`` (rows, 1). Raises whatever the converters raise.
     """
     pipeline = _by_name(pipeline, order)
-    _register_lightgbm(pipeline)
+    register(modules_of(pipeline))
     of_words = _register_words(pipeline)
     kinds = {column.name: column.kind for column in signature.inputs}
     single = {"number": FloatTensorType, "text": StringTensorType}
@@ -263,20 +260,10 @@ def _convert_shortened(scope: Any, operator: Any, container: Any) -> None:
     container.add_node("MatMul", *ends, name=scope.get_unique_operator_name("MatMul"))
 
 
-def _register_lightgbm(pipeline: Any) -> None:
-    if not any(type(part).__module__.startswith("lightgbm.") for part in parts(pipeline)):
-        return
-    from lightgbm import LGBMClassifier, LGBMRegressor  # noqa: PLC0415 -- only where a pipeline holds one
-    from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm  # noqa: PLC0415 -- as above
-
-    update_registered_converter(
-        LGBMClassifier, "LightGbmLGBMClassifier", calculate_linear_classifier_output_shapes, convert_lightgbm,
-        options={"nocl": [True, False], "zipmap": [True, False, "columns"]},
-    )  # fmt: skip
-    update_registered_converter(
-        LGBMRegressor, "LightGbmLGBMRegressor", calculate_linear_regressor_output_shapes, convert_lightgbm,
-        options={"split": None},
-    )  # fmt: skip
+def modules_of(pipeline: Any) -> set[str]:
+    """The packages that the classes of everything inside a pipeline, and their bases, come from."""
+    kinds = (kind for part in parts(pipeline) for kind in type(part).__mro__)
+    return {kind.__module__.partition(".")[0] for kind in kinds}
 
 
 def parts(pipeline: Any) -> Iterator[Any]:

@@ -22,6 +22,7 @@ from rivals.values import Use
 
 # What fits models or turns them into bundles: another release may build another model of the same wish.
 PACKAGES = ("rivals", "numpy", "pandas", "scikit-learn", "lightgbm", "onnx", "skl2onnx", "onnxmltools")
+BOOSTERS = {"xgboost": ("xgboost-cpu",), "catboost": ("catboost",)}  # of these families alone
 
 KINDS = {"code": "code", "columns": "column", "packages": "package", "members": "member"}  # as they are told
 
@@ -126,7 +127,7 @@ def _asked(
         "model": _contents(model or variant.model) if variant.model else "",
         "members": {name: members[name] for name in variant.members},
         "tuning": spec.tuning.model_dump(mode="json") if variant.tune else {},
-        "packages": {name: _version(name) for name in PACKAGES}
+        "packages": {name: _version(name) for name in (*PACKAGES, *BOOSTERS.get(variant.family or "", ()))}
         | {name.removeprefix(PACKAGE): code[name] for name in code if name.startswith(PACKAGE)},
     }
 
