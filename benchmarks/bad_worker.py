@@ -1,19 +1,19 @@
-"""A worker whose bundles misbehave after they passed their probe: the environment's BAD is {digest: kind}."""
+"""A worker whose shadows misbehave after they passed their probe: the environment's BAD is {digest: kind}."""
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rivals.serve import reconcile, server
+from rivals.serve import aside, server
 
-BAD = json.loads(os.environ["BAD"])
-open_bundle = reconcile.open_bundle
+open_bundle = aside.open_bundle
 
 
 class Bad:
@@ -28,11 +28,13 @@ class Bad:
                 time.sleep(1.0)
             case "crashes":
                 raise MemoryError("out of luck")
+            case "dies":
+                os._exit(3)
             case "rubbish":
                 return np.full((columns.rows, 3), np.nan)
             case "floods":
                 return np.zeros((columns.rows, 100_000))
-            case "python":  # a millisecond a row in the interpreter, which it shares with the loop
+            case "python":  # a millisecond a row in the interpreter
                 end = time.thread_time() + 0.001 * columns.rows
                 while time.thread_time() < end:
                     pass
@@ -40,10 +42,15 @@ class Bad:
 
 
 def opened(folder: Path, *args: Any) -> Any:
-    inner = open_bundle(folder, *args)
-    return Bad(inner, BAD[folder.name]) if folder.name in BAD else inner
+    inner, bad = open_bundle(folder, *args), json.loads(os.environ["BAD"])
+    return Bad(inner, bad[folder.name]) if folder.name in bad else inner
 
 
 if __name__ == "__main__":
-    reconcile.open_bundle = opened
-    server.main()
+    if sys.argv[1] == "aside":
+        del sys.argv[1]
+        aside.open_bundle = opened
+        aside.main()
+    else:
+        aside.COMMAND = (sys.executable, __file__, "aside")
+        server.main()

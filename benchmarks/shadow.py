@@ -31,7 +31,7 @@ from rivals.values import Arm, RoutingTable, Shadow
 
 PORT = 18_478
 WARM = 0.3  # of a round, not counted
-KINDS = ("healthy", "sleeps", "crashes", "rubbish", "floods", "python")
+KINDS = ("healthy", "sleeps", "crashes", "rubbish", "floods", "dies", "python")
 
 
 @dataclass

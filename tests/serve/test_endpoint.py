@@ -345,8 +345,8 @@ def test_what_is_late_before_it_is_asked_is_not_asked(make: Any) -> None:
 
 
 def test_a_clients_deadline_is_no_deadline_of_the_shadow(make: Any) -> None:
-    stage = make({"a": Model(), "b": Model(lambda _: time.sleep(0.03))}, {"a": 1.0}, ["b"])
-    stage.submit("r", deadline_ms=25)
+    stage = make({"a": Model(), "b": Model(lambda _: time.sleep(0.25))}, {"a": 1.0}, ["b"])
+    stage.submit("r", deadline_ms=200)
     stage.run()
     assert stage.tape.counts["shadow", "ok"] == 1
 

@@ -27,6 +27,7 @@ from rivals.values import Answer, Choice, Outcome, Request, RoutingTable
 log = logging.getLogger("rivals.endpoint")
 
 PENDING = 1_024  # requests under way in one worker; more are refused
+ENDED = 64  # shadows that one turn writes down: a lane may come back with thousands
 QUIET = 1.0  # seconds between two complaints about failing variants
 
 
@@ -95,7 +96,7 @@ class Endpoint:
     def swap(self, serving: Serving) -> None:
         """Answer from this from now on; what is under way ends with what it began."""
         self.serving = serving
-        if unasked := self._shadows.keep(serving.predictors):
+        if unasked := self._shadows.keep(serving.signatures):
             for one in unasked:
                 one.outcome = Outcome.SHED
             self._ended += unasked
@@ -115,7 +116,7 @@ class Endpoint:
         self._awake = False
         arrived, self._arrived = self._arrived, []
         finished, self._finished = self._finished, []
-        ended, self._ended = self._ended, []
+        ended, self._ended = self._ended[:ENDED], self._ended[ENDED:]
         asked = self._choose_all(arrived) if arrived else []
         failed = [one for one in finished if one.outcome is Outcome.ERROR and one.variant != one.table.champion]
         leaving = [one for one in finished if one not in failed] if failed else finished
@@ -134,6 +135,7 @@ class Endpoint:
         ask(asked)
         if asked:
             self._finished = asked
+        if asked or self._ended:
             self._wake()
 
     def close(self) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
-from rivals.errors import BundleError, RequestError
+from rivals.errors import RequestError
 from rivals.protocols import Policy, Predictor
+from rivals.serve.aside import Aside
+from rivals.serve.asking import tell
 from rivals.serve.entries import Closed, Opened
 from rivals.serve.inputs import Inputs
-from rivals.values import SLOTS, Answer, Arm, Columns, Outcome, Request, RoutingTable, Signature
+from rivals.values import SLOTS, Answer, Arm, Outcome, Request, RoutingTable, Signature
 
 Done = Callable[[Answer | RequestError], None]
 
@@ -23,9 +22,10 @@ class Serving:
     """A routing table with everything that it needs to answer, loaded."""
 
     table: RoutingTable
-    predictors: Mapping[str, Predictor]  # by variant
+    predictors: Mapping[str, Predictor]  # by variant: who answers clients
     policy: Policy
     inputs: Inputs
+    asides: Mapping[str, Aside] = field(default_factory=dict)  # by variant: who is asked in the shadow
     alone: RoutingTable = field(init=False)  # the champion without rivals
     leased: bool = field(init=False)  # whether anybody but the champion may be asked
 
@@ -39,12 +39,29 @@ class Serving:
         """What the endpoint takes and gives: the champion's."""
         return self.predictors[self.table.champion].signature
 
+    @property
+    def signatures(self) -> dict[str, Signature]:
+        """What each variant takes and gives, shadows included."""
+        asides = {name: aside.signature for name, aside in self.asides.items()}
+        return {**asides, **{name: predictor.signature for name, predictor in self.predictors.items()}}
+
 
 def digests(table: RoutingTable) -> dict[str, str]:
     """Who may be asked under a table, arms first, and the bundle of each."""
+    return {**answering(table), **shadowing(table)}
+
+
+def answering(table: RoutingTable) -> dict[str, str]:
+    """Who may answer clients, arms first, and the bundle of each."""
     arms = {arm.variant: arm.digest for arm in table.arms}
-    shadows = {shadow.variant: shadow.digest for shadow in table.shadows}
-    return {**arms, **shadows, **({table.holdout.variant: table.holdout.digest} if table.holdout else {})}
+    return {**arms, **({table.holdout.variant: table.holdout.digest} if table.holdout else {})}
+
+
+def shadowing(table: RoutingTable) -> dict[str, str]:
+    """Who may be asked in the shadow, and the bundle of each: where an arm is a shadow too, its champion is one."""
+    shadows, arms = {one.variant: one.digest for one in table.shadows}, {arm.variant: arm.digest for arm in table.arms}
+    both = any(name in arms for name in shadows)
+    return {**shadows, **({table.champion: arms[table.champion]} if both else {})}
 
 
 def alone(table: RoutingTable) -> RoutingTable:
@@ -73,6 +90,13 @@ class Question:
     reason: str = ""  # why it failed
 
     @property
+    def asked(self) -> Predictor | Aside:
+        """Who is asked: a shadow in its process, where it has one."""
+        if self.done is None and self.variant in self.serving.asides:
+            return self.serving.asides[self.variant]
+        return self.serving.predictors[self.variant]
+
+    @property
     def late(self) -> bool:
         """Whether the client's deadline has passed."""
         limit = self.request.deadline_ms if self.done else 0.0
@@ -96,56 +120,16 @@ def ask(questions: Sequence[Question]) -> None:
     """Ask each variant once for all of its rows; every question then has its outcome."""
     groups: dict[int, list[Question]] = {}
     for one in questions:
-        groups.setdefault(id(one.serving.predictors[one.variant]), []).append(one)
+        groups.setdefault(id(one.asked), []).append(one)
     for group in groups.values():
-        _ask_together(group)
+        predictor, parts = group[0].asked, [one.request.columns for one in group]
+        told = predictor.tell(parts) if isinstance(predictor, Aside) else tell(predictor, parts)
+        for one, got in zip(group, told, strict=True):
+            one.outputs, one.latency_us, one.reason = got.outputs, got.latency_us, got.reason
+            one.outcome = Outcome.ERROR if got.reason else Outcome.DEADLINE if one.late else Outcome.OK
 
 
 def stand_in(failed: Question) -> Question:
     """The champion, asked instead. It was not drawn for this request, so it has no propensity."""
     table, request = failed.table, failed.request
     return Question(request, table.champion, failed.serving, table, {}, failed.arrived, failed.done, degraded=True)
-
-
-def _ask_together(group: list[Question]) -> None:
-    predictor = group[0].serving.predictors[group[0].variant]
-    started = time.perf_counter()
-    try:
-        values = _answers(predictor, _together(group, predictor))
-    except Exception as error:  # noqa: BLE001 -- whatever a model raises is its failure, not ours
-        if len(group) > 1:  # ask again one by one, so that one bad row is one failure
-            for one in group:
-                _ask_together([one])
-            return
-        group[0].outcome, group[0].reason = Outcome.ERROR, f"{type(error).__name__}: {error}"
-        group[0].latency_us = _microseconds(started)
-        return
-    latency, row = _microseconds(started), 0
-    for one in group:
-        rows = one.request.columns.rows
-        one.outputs, one.latency_us = values[row : row + rows], latency
-        one.outcome = Outcome.DEADLINE if one.late else Outcome.OK
-        row += rows
-
-
-def _together(group: list[Question], predictor: Predictor) -> Columns:
-    """All rows of a group, in the columns that its variant takes."""
-    if len(group) == 1:
-        return group[0].request.columns
-    parts = [one.request.columns for one in group]
-    names = [column.name for column in predictor.signature.inputs]
-    values = {name: [value for part in parts for value in part.values[name]] for name in names}
-    return Columns(values, sum(part.rows for part in parts))
-
-
-def _answers(predictor: Predictor, columns: Columns) -> list[list[float]]:
-    output = predictor.predict(columns)
-    wanted = (columns.rows, len(predictor.signature.labels) or 1)
-    if output.shape != wanted or not math.isfinite(np.sum(output)):
-        raise BundleError(f"The answer has shape {output.shape}, not {wanted}, or numbers that are not finite.")
-    values: list[list[float]] = output.tolist()
-    return values
-
-
-def _microseconds(started: float) -> int:
-    return round((time.perf_counter() - started) * 1e6)

@@ -15,7 +15,7 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -24,8 +24,9 @@ import msgspec
 from rivals.errors import BundleError, RivalsError
 from rivals.plugins import make
 from rivals.protocols import Policy, Predictor
+from rivals.serve.aside import Aside
 from rivals.serve.inputs import Inputs, merged
-from rivals.serve.question import Serving, alone, digests
+from rivals.serve.question import Serving, alone, answering, digests, shadowing
 from rivals.serve.runtimes import open_bundle
 from rivals.values import SLOTS, Column, RoutingTable, Task
 
@@ -142,6 +143,7 @@ class Reconciler:
     lease_until: float = -math.inf  # time.monotonic()
     problem: str = "no table was published yet"
     _predictors: Mapping[str, Predictor] = field(default_factory=dict)  # by digest: those in use
+    _asides: Mapping[tuple[str, str], Aside] = field(default_factory=dict)  # by variant and digest: likewise
     _seen: dict[str, tuple[int, ...]] = field(default_factory=dict)
     _retry: float = math.inf
 
@@ -184,21 +186,23 @@ class Reconciler:
         self.problem = str(error)
 
     def _load(self, table: RoutingTable) -> Serving:
-        wanted, found = digests(table), dict(self._predictors)
+        wanted, found = answering(table), dict(self._predictors)
         for digest in wanted.values():
             if digest not in found:
                 found[digest] = open_bundle(self._folder(digest), self._folder, found)
         predictors = {variant: found[digest] for variant, digest in wanted.items()}
-        for variant, predictor in predictors.items():
-            if predictor.signature.task != self.config.task:
-                raise RivalsError(
-                    f"{variant!r} is for {predictor.signature.task}, the endpoint for {self.config.task}."
-                )
-        signatures = {variant: predictor.signature for variant, predictor in predictors.items()}
-        inputs = self._inputs(merged(signatures, table.champion, self.config.columns))
-        serving = Serving(table, predictors, make(Policy, table.policy), inputs)
+        asides = {}
+        for variant, digest in shadowing(table).items():
+            folder = self._folder(digest)
+            asides[variant] = self._asides.get((variant, digest)) or Aside(folder.parent, folder.name)
+        serving = Serving(table, predictors, make(Policy, table.policy), Inputs(()), asides)
+        for variant, signature in serving.signatures.items():
+            if signature.task != self.config.task:
+                raise RivalsError(f"{variant!r} is for {signature.task}, the endpoint for {self.config.task}.")
+        inputs = self._inputs(merged(serving.signatures, table.champion, self.config.columns))
         self._predictors = {digest: found[digest] for digest in wanted.values()}
-        return serving
+        self._asides = {(variant, shadowing(table)[variant]): one for variant, one in asides.items()}
+        return replace(serving, inputs=inputs)
 
     def _inputs(self, columns: tuple[Column, ...]) -> Inputs:
         config = self.config

@@ -238,11 +238,11 @@ class Routes:
                 return {**oip.model(serving.table, serving.inputs.columns, serving.signature), **told}
             case [endpoint, "versions", variant]:
                 self._named(endpoint)
-                known = list(serving.predictors)
+                known = serving.signatures
                 if variant not in known:
-                    sentence = f"{endpoint!r} has no variant {quote(variant)}.{nearest(variant, known)}"
+                    sentence = f"{endpoint!r} has no variant {quote(variant)}.{nearest(variant, list(known))}"
                     raise RequestError(sentence, 404)
-                signature = serving.predictors[variant].signature
+                signature = known[variant]
                 return {**oip.model(serving.table, signature.inputs, signature, variant), **told}
             case _:
                 raise _nowhere(["v2", "models", *name])

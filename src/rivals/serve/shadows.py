@@ -1,8 +1,7 @@
 """Where variants are asked in the shadow: a lane per variant, with room for so much and no more.
 
-A lane is a thread, so a shadow that sleeps holds up nobody but itself; what finds no room is not asked, and counted.
-What a thread cannot keep apart is the interpreter: a model that computes in Python takes turns with the loop
-(benchmarks/shadow.py). Models in native code let go of it.
+A lane is a thread that asks a process (``aside``), so a shadow that sleeps, crashes or computes for long holds up
+nobody but itself (benchmarks/shadow.py); what finds no room is not asked, and counted.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from rivals.values import Columns, Outcome
 
 ROWS = 8_192  # rows of one variant that wait or are being asked; a single larger request has room when nothing waits
 BYTES = 64 << 20  # and their size, roughly
-BATCH = 128  # requests asked in one go: few, for numpy holds the interpreter while it works
+BATCH = 32  # requests asked in one go: few, for the interpreter is held while they are packed
 GRACE = 0.2  # seconds that a shadow has left when the endpoint closes
 CELL = 64  # bytes of a value in a list, roughly; a text is longer by its length
 

@@ -1,0 +1,194 @@
+"""A variant in a process of its own, for whoever may sleep, crash or compute for long without anybody noticing.
+
+``Aside`` starts it and asks it; ``python -m rivals.serve.aside SOCKET BUNDLES DIGEST`` is the process. They speak
+msgpack over a socket pair, each message behind its length: first the process tells the variant's signature, then every
+message with requests gets one with what they got. Nothing but that passes, so nothing the model prints or holds can
+reach the worker, and the interpreter it computes in is not the loop's.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from rivals.errors import BundleError, RivalsError
+from rivals.serve.asking import Told, tell
+from rivals.serve.runtimes import open_bundle
+from rivals.values import Columns, Signature
+
+log = logging.getLogger("rivals.aside")
+
+COMMAND = (sys.executable, "-m", "rivals.serve.aside")
+LOAD = 60.0  # seconds to be ready in
+HANG = 30.0  # seconds without an answer after which the process is ended
+FIRST, LAST = 1.0, 60.0  # seconds before a process that ended is started again: doubled each time
+GRACE = 0.2  # seconds it has to end by itself
+NICE = 10  # whoever answers clients goes first
+LENGTH = struct.Struct("!I")
+EXACT = 1 << 63  # integers of this size are no msgpack; models take floats anyway
+
+T = TypeVar("T")
+
+
+class Hello(msgspec.Struct):
+    """The first message: what the variant takes and gives, or why it cannot be asked."""
+
+    signature: Signature | None = None
+    reason: str = ""
+
+
+class Aside:
+    """The bundle ``digest``, asked in a process of its own.
+
+    Raises ``BundleError`` where the bundle cannot be opened. The process ends with this object, and with this process.
+    """
+
+    def __init__(self, bundles: Path, digest: str) -> None:
+        self._words = (str(bundles), digest)
+        self._wait, self._again = FIRST, 0.0
+        self._turn = threading.Lock()  # a lane that ends may meet the one that follows it
+        self._link: _Link | None = _Link(self._words)
+        self.signature = self._link.signature
+
+    def tell(self, parts: Sequence[Columns]) -> list[Told]:
+        """Ask. Raises ``BundleError`` where the process died or hangs; it is started again for a later call."""
+        with self._turn:
+            return self._tell(parts)
+
+    def _tell(self, parts: Sequence[Columns]) -> list[Told]:
+        if self._link is None:
+            if time.monotonic() < self._again:
+                raise BundleError("Its process ended, and is not started again yet.")
+            self._link = _Link(self._words)
+        try:
+            told = self._link.ask(parts)
+        except (OSError, EOFError, msgspec.MsgspecError) as error:
+            link, self._link = self._link, None
+            self._again, self._wait = time.monotonic() + self._wait, min(2 * self._wait, LAST)
+            why = f"gave no answer in {HANG:g} s" if isinstance(error, TimeoutError) else "ended"
+            raise BundleError(f"Its process {why} (exit {link.end()}).") from error
+        self._wait = FIRST
+        return told
+
+
+class _Link:
+    """One process and the socket to it."""
+
+    def __init__(self, words: tuple[str, str]) -> None:
+        ours, theirs = socket.socketpair()
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("RIVALS_")}
+        with theirs:
+            command = (*COMMAND, str(theirs.fileno()), *words)
+            process = subprocess.Popen(  # noqa: S603 -- our own command
+                command, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),), env=environment
+            )
+        self._socket, self._process = ours, process
+        # Not __del__: this runs at the end of the interpreter too.
+        self._end = weakref.finalize(self, _end, ours, process)
+        ours.settimeout(LOAD)
+        try:
+            hello = receive(ours, Hello)
+        except (OSError, EOFError, msgspec.MsgspecError) as error:
+            raise BundleError(f"Bundle {words[1][:12]}: its process did not come up (exit {self.end()}).") from error
+        if hello.signature is None:
+            self.end()
+            raise BundleError(hello.reason)
+        self.signature = hello.signature
+        ours.settimeout(HANG)
+
+    def ask(self, parts: Sequence[Columns]) -> list[Told]:
+        try:
+            send(self._socket, parts)
+        except OverflowError:
+            send(
+                self._socket,
+                [Columns({name: _floats(one.values[name]) for name in one.values}, one.rows) for one in parts],
+            )
+        told = receive(self._socket, list[Told])
+        if len(told) != len(parts):
+            raise EOFError
+        return told
+
+    def end(self) -> int | None:
+        """End the process, if it does not by itself; how it ended."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(GRACE)
+        self._end()
+        return self._process.returncode
+
+
+def _end(link: socket.socket, process: subprocess.Popen[bytes]) -> None:
+    link.close()
+    process.kill()
+    process.wait()
+
+
+def _floats(values: Sequence[Any]) -> list[Any]:
+    return [float(value) if type(value) is int and not -EXACT <= value < EXACT else value for value in values]
+
+
+def send(link: socket.socket, message: object) -> None:
+    """One message. Raises ``OverflowError`` where an integer is larger than msgpack's."""
+    payload = msgspec.msgpack.encode(message)
+    link.sendall(LENGTH.pack(len(payload)) + payload)
+
+
+def receive(link: socket.socket, kind: type[T]) -> T:
+    """The next message. Raises ``EOFError`` at the end, ``TimeoutError``, or msgspec's errors."""
+    (length,) = LENGTH.unpack(_exactly(link, LENGTH.size))
+    return msgspec.msgpack.decode(_exactly(link, length), type=kind)
+
+
+def _exactly(link: socket.socket, length: int) -> bytearray:
+    found = bytearray()
+    while len(found) < length:
+        part = link.recv(min(length - len(found), 1 << 20))
+        if not part:
+            raise EOFError
+        found += part
+    return found
+
+
+def main() -> None:
+    """Be the process."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    number, bundles, digest = sys.argv[1:]
+    os.nice(NICE)
+    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+    with socket.socket(fileno=int(number)) as link:
+        try:
+            predictor = open_bundle(Path(bundles, digest), lambda member: Path(bundles, member))
+        except RivalsError as error:
+            send(link, Hello(reason=str(error)))
+            return
+        send(link, Hello(predictor.signature))
+        while True:
+            try:
+                parts = receive(link, list[Columns])
+            except EOFError:
+                return
+            send(link, tell(predictor, parts))
+
+
+def _watch(parent: int) -> None:
+    """A model that never returns does not outlive the worker, however that ended."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
