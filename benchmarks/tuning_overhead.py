@@ -16,7 +16,8 @@ from pathlib import Path
 from rivals.build.folds import split
 from rivals.build.pipeline import StepsJob, keep, share
 from rivals.build.rows import prepare
-from rivals.flows.tune import Bench, before, searches, tune
+from rivals.flows.trial import before
+from rivals.flows.tune import Bench, searches, tune
 from rivals.flows.workspace import open_workspace
 from rivals.infra.backends.local import Local
 from rivals.plugins import make

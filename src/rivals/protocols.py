@@ -7,7 +7,7 @@ In a project file every door reads ``{use: name, with: {...}}``, or just the nam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +104,25 @@ class Tuner(Protocol):
 
     def tell(self, params: Mapping[str, Any], score: float) -> None:
         """What a point came to, less is better, NaN: it failed. Any point of the space may be told, in any order."""
+
+
+@runtime_checkable
+class Owner(Protocol):
+    """A ``Tuner`` that runs its trials itself, in processes of its own."""
+
+    def own(
+        self,
+        follow: Callable[[Mapping[str, Any]], Iterator[tuple[float, bool]]],
+        seconds: float | None,
+        trials: int | None,
+        workers: int,
+        folds: int,
+    ) -> None:
+        """Try points for so many seconds on the clock, or so many in all, at most ``workers`` side by side.
+
+        ``follow(params)`` gives (loss, whether it was the last) after each of the ``folds``, writes down what a point
+        came to, and stops where it is closed. It may travel to other processes.
+        """
 
 
 @runtime_checkable

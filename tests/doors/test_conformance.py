@@ -43,6 +43,7 @@ CASES: dict[tuple[type, str], dict[str, Any]] = {
 }  # fmt: skip
 # Fitted already, or the endpoint's own rows: tests/build/families/test_ready.py and tests/flows/test_exposures.py.
 APART = {(Family, "ready"), (Source, "exposures")}
+SLOW = {(Backend, "ray")}  # seconds to start, each time
 
 CLASSES: dict[type, type] = {
     Source: testing.Sources, Step: testing.Steps, Family: testing.Families, Combiner: testing.Combiners,
@@ -57,8 +58,10 @@ def claims() -> list[Any]:
         for name in plugins.names(door):
             if (door, name) not in APART:
                 tests = [one for one in dir(base) if one.startswith("test_")]
+                marks = [pytest.mark.slow] if (door, name) in SLOW else []
                 found += [
-                    pytest.param(door, name, one, id=f"{door.__name__.lower()}-{name}-{one[5:]}") for one in tests
+                    pytest.param(door, name, one, id=f"{door.__name__.lower()}-{name}-{one[5:]}", marks=marks)
+                    for one in tests
                 ]
     return found
 

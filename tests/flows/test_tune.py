@@ -16,7 +16,8 @@ from rivals.build.pipeline import StepsJob, keep, share
 from rivals.build.rows import prepare
 from rivals.errors import RivalsError
 from rivals.flows.train import BuildEvent, BuildReport, plan_project, train_project
-from rivals.flows.tune import Bench, before, searches, tune
+from rivals.flows.trial import before
+from rivals.flows.tune import Bench, searches, tune
 from rivals.flows.workspace import open_workspace
 from rivals.infra.backends.local import Local
 from rivals.plugins import make
@@ -150,6 +151,27 @@ def test_train_builds_the_best_of_every_variant_and_a_longer_budget_goes_on(tmp_
     assert sum(map(len, longer.values())) == 24
     for key, known in first.items():
         assert longer[key][: len(known)] == known
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheduler", ["asha", "pbt"])
+def test_ray_tune_spends_its_slice_and_every_trial_is_written_down(tmp_path: Path, scheduler: str) -> None:
+    alone = {
+        "    tune: {use: ray_tune, with: {space: auto}}\n": "",
+        "{space: {C": f"{{scheduler: {scheduler}, space: {{C",
+    }
+    folder = project(tmp_path / "p", "ray_tune", "{trials: 24, race: false}", **alone)
+    best = search(folder)
+    found = trials(folder)["logistic"]
+    assert 12 <= len(found) <= 24 + 8  # a population ends its generation
+    assert found[0]["params"] == {}
+    whole = [t["loss"] for t in found if not t["stopped"]]
+    assert best["logistic"].loss == min(whole) <= found[0]["loss"]
+    assert {t["folds"] for t in found if t["stopped"]} <= {1, 2}
+    assert any(t["stopped"] for t in found) == (scheduler == "asha")
+    again = search(folder)
+    assert again == best
+    assert trials(folder)["logistic"] == found
 
 
 @pytest.mark.slow

@@ -123,13 +123,14 @@ def why(call: Call, variant: str) -> None:
 def train(
     call: Call,
     variant: Annotated[list[str] | None, typer.Option("--variant", help="Only this one; repeatable.")] = None,
+    backend: Annotated[str, typer.Option("--backend", help="Where: local, or ray.")] = "local",
 ) -> None:
     """Build what is missing: all variants side by side. Exit 1 if one failed; the others finish."""
     from rivals.app.show import BuildDisplay, built_table
     from rivals.flows.train import train_project
 
     with BuildDisplay(quiet=call.quiet) as display:
-        report = train_project(call.workspace, variant or (), display.update)
+        report = train_project(call.workspace, variant or (), display.update, backend)
     call.show(report, built_table(report))
     if report.failed:
         raise typer.Exit(1)

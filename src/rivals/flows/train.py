@@ -31,7 +31,8 @@ from rivals.ensemble.family import Ensemble
 from rivals.errors import RivalsError
 from rivals.flows.reading import Data, read_data
 from rivals.flows.schema import remember_schema
-from rivals.flows.tune import Bench, options, plain, searches, tune
+from rivals.flows.trial import options, plain
+from rivals.flows.tune import Bench, searches, tune
 from rivals.flows.workspace import Workspace
 from rivals.protocols import Backend, Combiner
 from rivals.registry.blobs import Blobs
@@ -93,9 +94,12 @@ def why_project(workspace: Workspace, variant: str) -> list[str]:
 
 
 def train_project(
-    workspace: Workspace, only: Sequence[str] = (), tell: Callable[[BuildEvent], None] = lambda _: None
+    workspace: Workspace,
+    only: Sequence[str] = (),
+    tell: Callable[[BuildEvent], None] = lambda _: None,
+    backend: str = "local",
 ) -> BuildReport:
-    """Build what is missing and register it. A variant that fails is reported; the others finish.
+    """Build what is missing on ``backend`` and register it. A variant that fails is reported; the others finish.
 
     One build of a project at a time: a second one waits, and finds what the first has built.
     """
@@ -112,8 +116,8 @@ def train_project(
         for name in found.kept:
             tell(BuildEvent(name, "kept"))
         if found.waves:
-            with _scratch(workspace) as work, _backend(workspace) as backend:
-                build = _Build(workspace, found, data, work, backend, tell, failed, notes)
+            with _scratch(workspace) as work, _backend(workspace, backend) as runner:
+                build = _Build(workspace, found, data, work, runner, tell, failed, notes)
                 build.prepare()
                 build.tune(studies, keys)
                 for wave in found.waves:
@@ -393,8 +397,8 @@ def _scratch(workspace: Workspace) -> Iterator[Path]:
 
 
 @contextmanager
-def _backend(workspace: Workspace) -> Iterator[Backend]:
-    backend = plugins.make(Backend, Use("local", workspace.spec.limits.model_dump()))
+def _backend(workspace: Workspace, name: str) -> Iterator[Backend]:
+    backend = plugins.make(Backend, Use(name, workspace.spec.limits.model_dump()))
     try:
         yield backend
     finally:

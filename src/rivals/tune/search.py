@@ -42,7 +42,7 @@ class Search:
 
     def __init__(self, name: str, tuner: Use, space: Space, tried: Iterable[Tried] = ()) -> None:
         self.name, self.space = name, space
-        self._tuner = make(Tuner, Use(tuner.name, {**tuner.options, "space": space}))
+        self.tuner = make(Tuner, Use(tuner.name, {**tuner.options, "space": space}))
         self.tried: dict[str, Tried] = {}
         self.running: dict[str, int] = {}
         self._exhausted, self._count = False, 0
@@ -67,16 +67,22 @@ class Search:
         if not self.tried and not self.running:
             return self._begin({})
         for _ in range(REPEATS):
-            params = self._tuner.ask()
+            params = self.tuner.ask()
             if params is None:
                 break
             key = named(params)
             if (known := self.tried.get(key)) is not None:
-                self._tuner.tell(params, known.loss)
+                self.tuner.tell(params, known.loss)
             elif key not in self.running:
                 return self._begin(dict(params))
         self._exhausted = True
         return None
+
+    def hear(self, one: Tried) -> None:
+        """What somebody else tried, and may have told before."""
+        if named(one.params) not in self.tried:
+            self._count = max(self._count, one.number + 1)
+            self._learn(one)
 
     def tell(self, one: Tried) -> None:
         """What a point came to."""
@@ -97,4 +103,4 @@ class Search:
     def _learn(self, one: Tried) -> None:
         self.tried[named(one.params)] = one
         if self.space.holds(one.params):
-            self._tuner.tell(one.params, one.loss)
+            self.tuner.tell(one.params, one.loss)

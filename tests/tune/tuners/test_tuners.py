@@ -24,7 +24,7 @@ SPACE = parse(
         "deep": {"float": [0.01, 1], "log": True, "when": {"kind": "a"}},
     }
 )
-ALL = [Use(name) for name in names(Tuner) if name != "ray_tune"]
+ALL = [Use(name) for name in names(Tuner)]
 ALL += [Use("optuna", {"sampler": name}) for name in ("random", "cmaes")]
 
 
