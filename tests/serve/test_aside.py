@@ -118,7 +118,7 @@ def test_the_process_ends_with_its_owner(tmp_path: Path) -> None:
     assert link
     process = link._process
     del link, one
-    assert process.poll() is not None
+    wait_until(lambda: process.poll() is not None, 10)
 
 
 def test_a_process_does_not_outlive_a_worker_that_was_killed(tmp_path: Path) -> None:

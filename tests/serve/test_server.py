@@ -458,6 +458,11 @@ def test_metrics_are_true_over_all_workers_and_restarts(stage: Make) -> None:
     for _ in range(30):
         assert made.infer()[0] == 200
     made.ask("POST", "/v2/feedback", [{"id": f"{n}/0", "label": 0} for n in range(5)])
+
+    def counted() -> set[str]:
+        return set(made.ask("GET", "/metrics")[2].decode().splitlines())
+
+    made.says(lambda: 'rivals_shadow_total{outcome="ok"} 30' in counted())
     made.kill(0)
     made.start([0])
     wanted = {
@@ -466,7 +471,7 @@ def test_metrics_are_true_over_all_workers_and_restarts(stage: Make) -> None:
         "rivals_feedback_total 5",
         'rivals_variant_weight_ratio{endpoint="toy",variant="weak"} 1',
     }
-    made.says(lambda: wanted <= set(made.ask("GET", "/metrics")[2].decode().splitlines()))
+    made.says(lambda: wanted <= counted())
 
 
 # -- clocks, tokens -------------------------------------------------------------------------------------------

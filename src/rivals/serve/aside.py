@@ -111,7 +111,8 @@ class _Link:
 
     def ask(self, parts: Sequence[Columns]) -> list[Told]:
         try:
-            send(self._socket, parts)
+            # One by one: the loop may take the interpreter in between.
+            send(self._socket, [msgspec.Raw(msgspec.msgpack.encode(one)) for one in parts])
         except OverflowError:
             send(
                 self._socket,
@@ -122,18 +123,21 @@ class _Link:
             raise EOFError
         return told
 
-    def end(self) -> int | None:
+    def end(self) -> int:
         """End the process, if it does not by itself; how it ended."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(GRACE)
         self._end()
-        return self._process.returncode
+        return self._process.wait()
 
 
 def _end(link: socket.socket, process: subprocess.Popen[bytes]) -> None:
     link.close()
     process.kill()
-    process.wait()
+    try:  # not here: this may be the loop, and whoever is at a lower priority dies slowly
+        threading.Thread(target=process.wait, daemon=True).start()
+    except RuntimeError:  # the interpreter ends
+        process.wait()
 
 
 def _floats(values: Sequence[Any]) -> list[Any]:

@@ -18,7 +18,8 @@ from rivals.values import Columns, Outcome
 
 ROWS = 8_192  # rows of one variant that wait or are being asked; a single larger request has room when nothing waits
 BYTES = 64 << 20  # and their size, roughly
-BATCH = 32  # requests asked in one go: few, for the interpreter is held while they are packed
+PAUSE = 0.005  # seconds that others may join the first: nobody waits for a shadow, and every batch costs a turn
+BATCH = 32  # requests asked in one go: what computes in one go holds up whoever shares its core
 GRACE = 0.2  # seconds that a shadow has left when the endpoint closes
 CELL = 64  # bytes of a value in a list, roughly; a text is longer by its length
 
@@ -112,6 +113,8 @@ class _Lane:
 
     def _run(self) -> None:
         while (first := self.waiting.get()) is not None:
+            if self.waiting.qsize() < BATCH:
+                time.sleep(PAUSE)
             batch, last = drain(first, self.waiting, BATCH)
             try:
                 ask(batch)
