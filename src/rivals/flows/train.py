@@ -29,6 +29,7 @@ from rivals.build.train import READY, Fitted, Job, pipeline, train
 from rivals.build.whole import is_whole
 from rivals.ensemble.family import Ensemble
 from rivals.errors import RivalsError
+from rivals.flows import provenance
 from rivals.flows.reading import Data, read_data
 from rivals.flows.schema import remember_schema
 from rivals.flows.trial import options, plain
@@ -82,6 +83,11 @@ def plan_project(workspace: Workspace) -> dict[str, str]:
     found, _ = _planned(workspace, ())
     waves = {name: f"to build, in wave {number}" for number, wave in enumerate(found.waves, 1) for name in wave}
     return {name: waves.get(name, "built already") for name in found.wishes}
+
+
+def plan_asked(workspace: Workspace, only: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+    """All that each variant is made from, in full; reads the data, builds nothing."""
+    return _planned(workspace, only)[0].asked
 
 
 def why_project(workspace: Workspace, variant: str) -> list[str]:
@@ -313,6 +319,7 @@ class _Build:
             runtime=bundle.manifest.runtime,
             parity=bundle.manifest.parity,
         )
+        provenance.keep(fitted.into, self.workspace, self.lineage, self.data)
         (fitted.into / "pipeline.pickle").unlink(missing_ok=True)  # the bundle has it now, without pickle
         version = Version(name, bundle.digest)
         try:
