@@ -37,6 +37,7 @@ CASES: dict[tuple[type, str], dict[str, Any]] = {
     (Family, "lightgbm"): {"with": {"n_estimators": 10, "min_child_samples": 5}, "gaps": True},
     (Family, "xgboost"): {"with": {"n_estimators": 10}, "gaps": True},
     (Family, "catboost"): {"with": {"iterations": 10}, "gaps": True},
+    (Family, "torch"): {"with": {"hidden": [8], "epochs": 3, "lr": 0.01}},
     (Family, "function"): {"with": {"function": "tests.build.toy:model"}},
     (Judge, "noninferior"): {"with": {"metric": "log_loss", "margin": 0.01}},
     (Judge, "reward"): {"with": {"low": 0, "high": 1, "margin": 0.1}},

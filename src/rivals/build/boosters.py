@@ -1,7 +1,8 @@
-"""Converters of other libraries' trees, made known to skl2onnx where a pipeline holds such a model."""
+"""Converters of other libraries' models, made known to skl2onnx where a pipeline holds such a model."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import onnx
@@ -19,6 +20,10 @@ def register(modules: set[str]) -> None:
     for name, known in (("lightgbm", _lightgbm), ("xgboost", _xgboost), ("catboost", _catboost)):
         if name in modules:
             known()
+    if "rivals.build.families.torch" in sys.modules:  # else no pipeline here can hold a network
+        from rivals.build import networks  # noqa: PLC0415 -- torch takes seconds to import
+
+        networks.register()
 
 
 def _lightgbm() -> None:
