@@ -17,7 +17,7 @@ from skorch.callbacks import EarlyStopping
 from skorch.dataset import ValidSplit
 
 from rivals.build.named import named
-from rivals.errors import BuildError, SpecError
+from rivals.errors import SpecError
 from rivals.plugins import nearest
 
 Floats = NDArray[np.float32]
@@ -42,7 +42,7 @@ class Torch:
             wrong = next(iter(more))
             raise SpecError(f"family torch has no option {wrong!r}.{nearest(wrong, known)}")
         self._options = {name: value for name, value in options.items() if name in known}
-        self._own = {"module": module, "more": more} if module else {}
+        self._own: dict[str, Any] = {"module": module, "more": more} if module else {}
         _check(self._options)
 
     def estimator(self, task: str, seed: int) -> Any:
@@ -75,8 +75,8 @@ class Network(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no typ
             net = _Weighted(
                 self._module(), criterion=torch.nn.MSELoss, optimizer=OPTIMIZERS[self.optimizer],
                 optimizer__weight_decay=self.decay, lr=self.lr, batch_size=self.batch, max_epochs=self.epochs,
-                classes=outputs > 1 or isinstance(self, Labels), verbose=0,
-                train_split=ValidSplit(max(2, round(1 / self.valid)), random_state=None) if stops else None,
+                classes=isinstance(self, Labels), iterator_train__shuffle=True, verbose=0,
+                train_split=ValidSplit(self.valid, random_state=self.seed) if stops else None,
                 callbacks=[("stop", EarlyStopping(patience=self.patience, load_best=True))] if stops else [],
                 callbacks__print_log=None, callbacks__valid_acc=None,
             )  # fmt: skip
@@ -107,7 +107,7 @@ class Network(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no typ
         try:
             made = named(self.module)(inputs=self.n_features_in_, outputs=self.outputs_, **(self.more or {}))
         except TypeError as error:
-            raise SpecError(f"{self.module} is called with inputs, outputs and the variant's options: {error}.") from None
+            raise SpecError(f"{self.module} is called with inputs, outputs and its own options: {error}.") from None
         if not isinstance(made, torch.nn.Module):
             raise SpecError(f"{self.module} gives {type(made).__name__}, which is no torch.nn.Module.")
         return made
@@ -141,7 +141,8 @@ class Values(RegressorMixin, Network):  # type: ignore[misc]  # scikit-learn shi
     def fit(self, inputs: Any, values: Any, sample_weight: Any = None) -> Values:
         """Fit by squared error, weighted where there are weights."""
         target = np.asarray(values, np.float64)
-        self.middle_, self.spread_ = float(target.mean()), float(target.std()) or 1.0
+        self.middle_ = float(np.average(target, weights=sample_weight))
+        self.spread_ = float(np.sqrt(np.average((target - self.middle_) ** 2, weights=sample_weight))) or 1.0
         self._train(inputs, (target - self.middle_) / self.spread_, sample_weight, 1)
         return self
 
@@ -154,7 +155,7 @@ class Values(RegressorMixin, Network):  # type: ignore[misc]  # scikit-learn shi
         return _Scaled(self.middle_, self.spread_)
 
 
-class _Scaled(torch.nn.Module):
+class _Scaled(torch.nn.Module):  # type: ignore[misc]  # torch is not looked into by mypy here
     """Back to the target's units."""
 
     def __init__(self, middle: float, spread: float) -> None:
@@ -166,7 +167,7 @@ class _Scaled(torch.nn.Module):
         return said * self.spread + self.middle
 
 
-class _Weighted(NeuralNet):  # type: ignore[misc]  # skorch ships no types
+class _Weighted(NeuralNet):  # type: ignore[misc]  # as above
     """skorch's loop with a weight for each row, which travels as the target's second column."""
 
     def __init__(self, *args: Any, classes: bool, **more: Any) -> None:
@@ -195,10 +196,8 @@ def _layers(inputs: int, hidden: Sequence[int], outputs: int, activation: Any, d
 def _settled(seed: int) -> Iterator[None]:
     """One thread, sums in one order, and a lot that is drawn by the seed; all of it given back at the end."""
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    numbers = np.random.get_state()  # noqa: NPY002 -- skorch's division of rows asks NumPy's global lot
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        np.random.seed(seed)  # noqa: NPY002 -- as above
         torch.set_num_threads(1)
         torch.use_deterministic_algorithms(mode=True)
         try:
@@ -206,13 +205,12 @@ def _settled(seed: int) -> Iterator[None]:
         finally:
             torch.use_deterministic_algorithms(mode=strict)
             torch.set_num_threads(threads)
-            np.random.set_state(numbers)  # noqa: NPY002 -- as above
 
 
 def _finite(inputs: Any) -> Floats:
     block = np.array(inputs, np.float32, ndmin=2)  # its own: torch warns of what cannot be written to
     if not np.isfinite(block).all():
-        raise BuildError("A network takes no gaps: put the step impute (and scale) before the family torch.")
+        raise ValueError("A network takes no gaps: put the step impute (and scale) before the family torch.")
     return block
 
 
@@ -227,10 +225,15 @@ def _check(options: Mapping[str, Any]) -> None:
         value = options.get(name)
         if value is not None and (type(value) is not int or value < 1):
             raise SpecError(f"family torch: {name} is a whole number from 1 up, not {value!r}.")
+    if options.get("valid") == 0:
+        raise SpecError("family torch: valid is the share of rows that tells when to stop, above 0.")
     for name in RATES:
-        value = options.get(name)
-        if value is None:
-            continue
+        value = options.get(name, 0.1)
         most = {"dropout": 1.0, "valid": 0.5}.get(name, float("inf"))
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
+            or not 0 <= value <= most
+            or (name == "valid" and not value)
+        ):
             raise SpecError(f"family torch: {name} is a number from 0 to {most:g}, not {value!r}.")
