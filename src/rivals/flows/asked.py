@@ -30,6 +30,7 @@ from rivals.statistics.paired import Posterior, Tested, corrected_t, correlated_
 from rivals.values import Use
 
 BEST = "best"
+UNCUT = {"roc_auc", "average_precision", "balanced_log_loss"}  # no mean of losses, and of probabilities all the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +175,7 @@ class Asked:
         if threshold is None:
             return list(self.entries), None
         self._binary("A threshold")
-        if (
-            metric.rows is not None
-            or metric.name in {"roc_auc", "average_precision", "balanced_log_loss"}
-            or "@" in metric.name
-        ):
+        if metric.rows is not None or metric.name in UNCUT or "@" in metric.name:
             raise SpecError(
                 f"{metric.name} looks at probabilities, not at decisions; a threshold goes with accuracy or f1."
             )

@@ -173,7 +173,7 @@ def ndcg(target: Target, outputs: Floats, most: int | None = None) -> float:
     Ties share their places; NaN where no row is relevant.
     """
     places = 1 / np.log2(np.arange(2, len(target) + 2))
-    places[most:] = 0.0
+    places[len(target) if most is None else most :] = 0.0
     gains = np.asarray(target, np.float64)
     best = float(np.sort(gains)[::-1] @ places)
     _, tie, many = np.unique(-outputs[:, 0], return_inverse=True, return_counts=True)

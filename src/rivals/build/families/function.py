@@ -12,7 +12,8 @@ class Function:
     """What ``module:function`` of the project returns: an unfitted estimator in scikit-learn's manner.
 
     It is called with ``task`` and ``seed`` and the further options: ``{use: function, with: {function: "mine:model",
-    depth: 3}}`` calls ``mine.model(task="binary", seed=0, depth=3)``. It is fitted on one block of float32 numbers; where ``fit`` takes ``sample_weight`` or ``groups``, it gets them.
+    depth: 3}}`` calls ``mine.model(task="binary", seed=0, depth=3)``. It is fitted on one block of
+    float32 numbers; where ``fit`` takes ``sample_weight`` or ``groups``, it gets them.
     """
 
     tasks = ("binary", "multiclass", "regression", "ranking", "custom")

@@ -41,11 +41,11 @@ class XGBoost:
 class Labelled(XGBClassifier):  # type: ignore[misc]  # XGBoost has no types
     """XGBoost's classifier for labels of any kind: it numbers them, as XGBoost wants them."""
 
-    def fit(self, inputs: Any, labels: Any, **more: Any) -> Labelled:
+    def fit(self, inputs: Any, labels: Any, *, sample_weight: Any = None) -> Labelled:
         """Fit on labels as they are."""
         self.__dict__.pop("labels_", None)  # while it is fitted its classes are numbers
         known, numbers = np.unique(np.asarray(labels), return_inverse=True)
-        super().fit(inputs, numbers, **more)
+        super().fit(inputs, numbers, sample_weight=sample_weight)
         self.labels_ = known
         return self
 
