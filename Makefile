@@ -14,7 +14,7 @@ test: .venv/dev  ## everything but the slow suites
 test-slow: .venv/dev
 	$(BIN)/python -m pytest -m slow --timeout=900
 
-parts:  ## the real parts that tests use and pip cannot bring
+parts: .venv/dev  ## the real parts that tests use and the lock cannot bring
 	bash .ci/parts
 
 check: .venv/dev  ## format, lint, types, import contracts

@@ -25,6 +25,7 @@ class Use:
 # -- what a model takes and gives -------------------------------------------------------------------
 
 Task = Literal["binary", "multiclass", "regression"]
+Learned = Literal["binary", "multiclass", "regression", "ranking", "custom"]  # the last two answer as a regression does
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ def test_a_good_file_becomes_a_frozen_spec() -> None:
     [
         ("target:", "tagret:", "rivals.yaml:5: data.tagret: unknown key. Did you mean 'target'?"),
         ("target: late\n  ", "", "rivals.yaml:2: data: the key 'target' is missing."),
-        ("binary", "binry", "rivals.yaml:4: data.task: 'binry' is none of binary, multiclass, regression. Did you mean 'binary'?"),
+        ("binary", "binry", "rivals.yaml:4: data.task: 'binry' is none of binary, multiclass, regression, ranking, custom. Did you mean 'binary'?"),
         ("10m", "10x", "endpoint.rollout.every: '10x' is not a duration; write a number and a unit, as 30s, 10m, 6h or 14d."),
         ("20%", "20 percent", "data.split.test: '20 percent' is not a share; write a percentage as 5% or a number as 0.05."),
         ("[logistic]", "[logistics]", "rivals.yaml:12: variants.1.members.0: there is no variant 'logistics'. Did you mean 'logistic'?"),

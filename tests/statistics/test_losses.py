@@ -33,12 +33,16 @@ def test_binary_metrics_are_those_of_scikit_learn(seed: int, weighted: bool) -> 
     target[:2] = 0, 1
     weight = rng.uniform(0.1, 3, rows) if weighted else None
     chosen = said.argmax(axis=1)
+    each = np.ones(rows) if weight is None else weight
     known = {
         "log_loss": metrics.log_loss(target, said, sample_weight=weight),
         "brier": metrics.brier_score_loss(target, said[:, 1], sample_weight=weight),
         "roc_auc": metrics.roc_auc_score(target, said[:, 1], sample_weight=weight),
         "accuracy": metrics.accuracy_score(target, chosen, sample_weight=weight),
         "f1": metrics.f1_score(target, chosen, sample_weight=weight, zero_division=0),
+        "f1@0.3": metrics.f1_score(target, said[:, 1] >= 0.3, sample_weight=weight, zero_division=0),
+        "average_precision": metrics.average_precision_score(target, said[:, 1], sample_weight=weight),
+        "balanced_log_loss": metrics.log_loss(target, said, sample_weight=each / np.bincount(target, each)[target]),
     }
     for name, value in known.items():
         assert close(score(name, target, said, weight=weight), value), name
@@ -60,6 +64,9 @@ def test_multiclass_metrics_are_those_of_scikit_learn(seed: int, weighted: bool)
         "brier": metrics.brier_score_loss(words, said, labels=labels, sample_weight=weight),
         "accuracy": metrics.accuracy_score(words, chosen, sample_weight=weight),
         "f1": metrics.f1_score(words, chosen, average="macro", sample_weight=weight, zero_division=0),
+        "average_precision": np.mean(
+            [metrics.average_precision_score(target == k, said[:, k], sample_weight=weight) for k in range(4)],
+        ),
         "roc_auc": np.mean(
             [metrics.roc_auc_score(target == k, said[:, k], sample_weight=weight) for k in range(4)],
         ),
@@ -85,6 +92,37 @@ def test_regression_metrics_are_those_of_scikit_learn(seed: int, weighted: bool)
     }
     for name, value in known.items():
         assert close(score(name, target, said[:, None], weight=weight), float(value)), name
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds, st.booleans(), st.sampled_from([None, 1, 3, 10]))
+def test_ndcg_is_the_mean_of_scikit_learns_over_lists(seed: int, weighted: bool, most: int | None) -> None:
+    rng = np.random.default_rng(seed)
+    rows = int(rng.integers(2, 60))
+    target, said = rng.integers(0, 4, rows), rng.normal(size=(rows, 1)).round(int(rng.integers(0, 3)))  # with ties
+    group = rng.integers(0, 6, rows).astype(str).astype(object)
+    weight = rng.uniform(0.1, 3, rows) if weighted else None
+    values, sizes = [], []
+    for one in sorted(set(group)):
+        here = group == one
+        if target[here].any():  # a list without a relevant row says nothing
+            alone = here.sum() == 1  # scikit-learn refuses a list of one, which is always in the best order
+            values.append(1.0 if alone else metrics.ndcg_score([target[here]], [said[here, 0]], k=most))
+            sizes.append(1.0 if weight is None else weight[here].mean())
+    expected = np.average(values, weights=sizes) if values else np.nan
+    name = "ndcg" if most is None else f"ndcg@{most}"
+    assert close(score(name, target, said, weight=weight, group=group), float(expected))
+
+
+def test_a_metric_within_groups_asks_for_groups() -> None:
+    with pytest.raises(DataError, match=r"data\.group"):
+        score("ndcg@3", [0, 1], [[0.1], [0.2]])
+
+
+@pytest.mark.parametrize("name", ["ndcg@0", "ndcg@x", "f1@1", "f1@", "auc@3"])
+def test_a_metric_at_nowhere_is_unknown(name: str) -> None:
+    with pytest.raises(SpecError, match="No metric is called"):
+        metric(name)
 
 
 @pytest.mark.parametrize("name", [one.name for one in METRICS.values() if one.rows is not None])

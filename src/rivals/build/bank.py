@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rivals.errors import DataError
-from rivals.values import Task
+from rivals.values import Learned
 
 FILE = "bank.parquet"
 HELD_OUT = -1
@@ -33,7 +33,7 @@ class Bank:
     fold: NDArray[np.int64]
     target: NDArray[Any]
     outputs: NDArray[np.float64]
-    task: Task
+    task: Learned
     labels: tuple[Any, ...] = ()
     weight: NDArray[np.float64] | None = None
     time: NDArray[np.float64] | None = None
@@ -95,4 +95,4 @@ def read(folder: Path) -> Bank:
 
 
 def _names(bank: Bank) -> list[str]:
-    return ["value"] if bank.task == "regression" else [f"p{index}" for index in range(bank.outputs.shape[1])]
+    return ["value"] if not bank.labels else [f"p{index}" for index in range(bank.outputs.shape[1])]

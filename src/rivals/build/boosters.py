@@ -1,7 +1,8 @@
-"""Converters of other libraries' trees, made known to skl2onnx where a pipeline holds such a model."""
+"""Converters of other libraries' models, made known to skl2onnx where a pipeline holds such a model."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import onnx
@@ -19,36 +20,44 @@ def register(modules: set[str]) -> None:
     for name, known in (("lightgbm", _lightgbm), ("xgboost", _xgboost), ("catboost", _catboost)):
         if name in modules:
             known()
+    if "rivals.build.families.torch" in sys.modules:  # else no pipeline here can hold a network
+        from rivals.build import networks  # noqa: PLC0415 -- torch takes seconds to import
+
+        networks.register()
 
 
 def _lightgbm() -> None:
     from lightgbm import LGBMClassifier, LGBMRegressor  # noqa: PLC0415 -- only where a pipeline holds one
     from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm  # noqa: PLC0415 -- as above
 
+    from rivals.build.families.lightgbm import Ranked  # noqa: PLC0415 -- as above
+
     update_registered_converter(
         LGBMClassifier, "LightGbmLGBMClassifier", calculate_linear_classifier_output_shapes, convert_lightgbm,
         options={"nocl": [True, False], "zipmap": [True, False, "columns"]},
     )  # fmt: skip
-    update_registered_converter(
-        LGBMRegressor, "LightGbmLGBMRegressor", calculate_linear_regressor_output_shapes, convert_lightgbm,
-        options={"split": None},
-    )  # fmt: skip
+    for kind in (LGBMRegressor, Ranked):
+        update_registered_converter(
+            kind, f"LightGbm{kind.__name__}", calculate_linear_regressor_output_shapes, convert_lightgbm,
+            options={"split": None},
+        )  # fmt: skip
 
 
 def _xgboost() -> None:
     from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost  # noqa: PLC0415 -- as above
     from xgboost import XGBClassifier, XGBRegressor  # noqa: PLC0415 -- as above
 
-    from rivals.build.families.xgboost import Labelled  # noqa: PLC0415 -- as above
+    from rivals.build.families.xgboost import Labelled, Ranked  # noqa: PLC0415 -- as above
 
     for number, kind in enumerate((XGBClassifier, Labelled)):
         update_registered_converter(
             kind, f"XGBoostXGBClassifier{number or ''}", calculate_linear_classifier_output_shapes, convert_xgboost,
             options={"nocl": [True, False], "zipmap": [True, False, "columns"]},
         )  # fmt: skip
-    update_registered_converter(
-        XGBRegressor, "XGBoostXGBRegressor", calculate_linear_regressor_output_shapes, convert_xgboost
-    )
+    for kind in (XGBRegressor, Ranked):
+        update_registered_converter(
+            kind, f"XGBoost{kind.__name__}", calculate_linear_regressor_output_shapes, convert_xgboost
+        )
 
 
 def _catboost() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,17 +14,18 @@ from rivals.build.bank import HELD_OUT, Bank
 from rivals.build.named import NAMED, named
 from rivals.errors import SpecError
 from rivals.plugins import nearest
-from rivals.statistics.losses import ALIASES, METRICS, Floats, Metric, Target, Weight
-from rivals.values import Scores, Task
+from rivals.statistics.losses import ALIASES, METRICS, Floats, Metric, Target, Weight, found
+from rivals.values import Learned, Scores
 
 
-def measure(name: str, task: Task, labels: Sequence[Any] = ()) -> Metric:
+def measure(name: str, task: Learned, labels: Sequence[Any] = ()) -> Metric:
     """The metric of that name: one of ours, a scorer of scikit-learn, or ``module:function``.
 
     A function is called as ``function(labels, outputs)`` or with ``weight=...`` where rows have weights; more is better
-    unless it has an attribute ``lower_is_better = True``. Raises ``SpecError`` with the nearest name.
+    unless it has an attribute ``lower_is_better = True``. With ``by_group = True`` it is called for each group, without
+    weights, and the metric is their mean. Raises ``SpecError`` with the nearest name.
     """
-    known = METRICS.get(ALIASES.get(name, name))
+    known = None if NAMED.fullmatch(name) else found(name)
     if known is not None:
         if task not in known.tasks:
             fitting = [other.name for other in METRICS.values() if task in other.tasks]
@@ -34,7 +35,7 @@ def measure(name: str, task: Task, labels: Sequence[Any] = ()) -> Metric:
         return known
     if NAMED.fullmatch(name):
         return _own(name, labels)
-    if name in get_scorer_names():
+    if task != "ranking" and name in get_scorer_names():
         return _scorer(name, task, labels)
     raise SpecError(f"No metric is called {name!r}.{nearest(name, [*METRICS, *ALIASES, *get_scorer_names()])}")
 
@@ -48,8 +49,8 @@ def scores(bank: Bank, metrics: Sequence[str]) -> Scores:
 
 
 def _all(measures: Sequence[Metric], names: Sequence[str], bank: Bank) -> dict[str, float]:
-    found = zip(names, measures, strict=True)
-    return {name: one.compute(bank.target, bank.outputs, bank.weight) for name, one in found}
+    pairs = zip(names, measures, strict=True)
+    return {name: one.of(bank.target, bank.outputs, bank.weight, bank.group) for name, one in pairs}
 
 
 def _own(name: str, labels: Sequence[Any]) -> Metric:
@@ -59,12 +60,16 @@ def _own(name: str, labels: Sequence[Any]) -> Metric:
         truth = np.array(labels)[target] if labels else target
         return float(function(truth, outputs, **({} if weight is None else {"weight": weight})))
 
-    return Metric(name, bool(getattr(function, "lower_is_better", False)), compute)
+    lower, by_group = (bool(getattr(function, key, False)) for key in ("lower_is_better", "by_group"))
+    return Metric(name, lower, compute, by_group=by_group)
 
 
-def _scorer(name: str, task: Task, labels: Sequence[Any]) -> Metric:
+def _scorer(name: str, task: Learned, labels: Sequence[Any]) -> Metric:
     scorer = get_scorer(name)
-    answered: Callable[[Floats], Any] = _Values if task == "regression" else lambda outputs: _Chances(outputs, labels)
+    labelled = task in {"binary", "multiclass"}
+
+    def answered(outputs: Floats) -> Any:
+        return _Chances(outputs, labels) if labelled else _Values(outputs)
 
     def compute(target: Target, outputs: Floats, weight: Weight) -> float:
         truth = np.array(labels)[target] if labels else target

@@ -22,7 +22,11 @@ from rivals.values import Use
 
 # What fits models or turns them into bundles: another release may build another model of the same wish.
 PACKAGES = ("rivals", "numpy", "pandas", "scikit-learn", "lightgbm", "onnx", "skl2onnx", "onnxmltools")
-BOOSTERS = {"xgboost": ("xgboost-cpu",), "catboost": ("catboost",)}  # of these families alone
+BOOSTERS = {
+    "xgboost": ("xgboost-cpu",),
+    "catboost": ("catboost",),
+    "torch": ("torch", "skorch"),
+}  # of a family alone
 
 KINDS = {"code": "code", "columns": "column", "packages": "package", "members": "member"}  # as they are told
 

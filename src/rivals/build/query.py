@@ -28,14 +28,18 @@ def _score(folder: Path, metric: str) -> float:
         about = msgspec.json.decode(file.schema_arrow.metadata[b"rivals"])
         names = file.schema_arrow.names
         outputs = [name for name in names if name == "value" or (name[0] == "p" and name[1:].isdigit())]
-        table = file.read(["target", "weight", *outputs], use_threads=False)
+        judged = measure(metric, about["task"], tuple(about["labels"]))
+        more = ["group"] if judged.by_group else []
+        table = file.read(["target", "weight", *more, *outputs], use_threads=False)
     except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"The predictions in {folder.name} cannot be read ({error}); `rivals train` makes them again."
         ) from error
     target, said = table["target"].to_numpy(), np.column_stack([table[name].to_numpy() for name in outputs])
     weight = None if table["weight"].null_count else table["weight"].to_numpy()
+    group = table["group"].to_numpy() if more and not table["group"].null_count else None
     if weight is not None:
         kept = weight > 0
         target, said, weight = target[kept], said[kept], weight[kept]
-    return float(measure(metric, about["task"], tuple(about["labels"])).compute(target, said, weight))
+        group = None if group is None else group[kept]
+    return float(judged.of(target, said, weight, group))

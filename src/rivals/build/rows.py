@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from rivals.errors import DataError
 from rivals.plugins import nearest
 from rivals.spec.project import DataSpec
-from rivals.values import Column, Signature, Task
+from rivals.values import Column, Learned, Signature, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,12 @@ class Rows:
     weight: NDArray[np.float64] | None = None
     group: NDArray[Any] | None = None
     time: NDArray[np.float64] | None = None
+    learned: Learned | None = None  # where it is more than what the signature answers
+
+    @property
+    def task(self) -> Learned:
+        """What is learned of these rows."""
+        return self.learned or self.signature.task
 
     def __len__(self) -> int:
         return len(self.target)
@@ -69,17 +75,18 @@ def prepare(frame: pd.DataFrame, data: DataSpec) -> Rows:
     if not known.any():
         raise DataError(f"No row has a {data.target!r}: there is nothing to learn from.")
     time = _time(frame[data.time], data.time)[known] if data.time else None
-    target, labels = _target(frame.loc[known, data.target], data.task, data.target)
+    target, labels = _target(frame.loc[known, data.target], data.answers, data.target)
     order = np.argsort(time, kind="stable") if time is not None else np.arange(int(known.sum()))
     ids = frame[data.id] if data.id else pd.Series(np.arange(len(frame)))
     return Rows(
         inputs=inputs[known].iloc[order].reset_index(drop=True),
         target=target[order],
-        signature=Signature(columns, data.task, labels),
+        signature=Signature(columns, data.answers, labels),
         ids=ids[known].astype(str).to_numpy(object)[order],
         weight=_weight(frame[data.weight], data.weight)[known][order] if data.weight else None,
         group=frame.loc[known, data.group].astype(str).to_numpy(object)[order] if data.group else None,
         time=time[order] if time is not None else None,
+        learned=data.task,
     )
 
 

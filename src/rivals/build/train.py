@@ -10,10 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import has_fit_parameter
 from threadpoolctl import threadpool_limits
 
 from rivals.build import bank
@@ -23,7 +21,8 @@ from rivals.build.folds import Split
 from rivals.build.pipeline import FINAL, arrays, fitted_steps, kept
 from rivals.build.rows import Rows, narrowed
 from rivals.build.scratch import get, put
-from rivals.build.whole import fit_rows, is_whole
+from rivals.build.unfitted import unfitted
+from rivals.build.whole import is_whole
 from rivals.errors import BuildError, DataError
 from rivals.plugins import make
 from rivals.protocols import Family
@@ -99,15 +98,15 @@ def _fitted(job: Job, rows: Rows, split: Split) -> tuple[Any, Signature, Said, f
         return _fitted_whole(job, rows, split)
     if job.features is None:
         raise BuildError(f"{job.variant!r} has no features: share() computes them before train() is called.")
-    unfitted = make(Family, job.family).estimator(rows.signature.task, job.seed)
+    wanted = unfitted(job.family, rows.task, job.seed)
     said = []
     for k, (train_rows, _) in enumerate(split.folds):
         block, others = arrays(job.features, str(k))
-        model = fit(clone(unfitted), block, rows, train_rows)
+        model = wanted.fit(block, rows, train_rows)
         said.append(answers(model, others, rows.signature))
     block, others = arrays(job.features, FINAL)
     started = time.perf_counter()
-    model = fit(clone(unfitted), block, rows, split.train)
+    model = wanted.fit(block, rows, split.train)
     seconds = time.perf_counter() - started
     said.append(answers(model, others, rows.signature))
     steps, step_seconds = fitted_steps(job.features)
@@ -119,24 +118,15 @@ def _fitted_whole(job: Job, rows: Rows, split: Split) -> tuple[Any, Signature, S
     """A family that brings its own steps, from the columns themselves."""
     signature = narrowed(rows.signature, job.columns)
     inputs = rows.inputs[[column.name for column in signature.inputs]]
-    unfitted = make(Family, job.family).estimator(signature.task, job.seed)
+    wanted = unfitted(job.family, rows.task, job.seed)
     said = []
     for teaching, judged in split.folds:
-        said.append(answers(fit_rows(unfitted, inputs, rows, teaching), inputs.iloc[judged], rows.signature))
+        said.append(answers(wanted.fit(inputs.iloc[teaching], rows, teaching), inputs.iloc[judged], rows.signature))
     started = time.perf_counter()
-    model = fit_rows(unfitted, inputs, rows, split.train)
+    model = wanted.fit(inputs.iloc[split.train], rows, split.train)
     seconds = time.perf_counter() - started
     said.append(answers(model, inputs.iloc[split.test], rows.signature))
     return model, signature, said, seconds
-
-
-def fit(model: Any, block: NDArray[np.float32], rows: Rows, which: NDArray[np.int64]) -> Any:
-    """The model, fitted on the block of these rows."""
-    if rows.weight is None:
-        return model.fit(block, rows.labels[which])
-    if not has_fit_parameter(model, "sample_weight"):
-        raise BuildError(f"{type(model).__name__} takes no weights; choose another estimator, or remove data.weight.")
-    return model.fit(block, rows.labels[which], sample_weight=rows.weight[which])
 
 
 def answers(model: Any, block: Any, signature: Signature) -> NDArray[np.float64]:
@@ -189,7 +179,7 @@ def _bank(rows: Rows, split: Split, said: Said) -> Bank:
         fold=fold.astype(np.int64),
         target=rows.target[places],
         outputs=np.concatenate(said),
-        task=rows.signature.task,
+        task=rows.task,
         labels=rows.signature.labels,
         **{name: None if values is None else values[places] for name, values in optional.items()},
     )

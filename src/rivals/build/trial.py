@@ -10,16 +10,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
 
 from rivals.build.evaluate import measure
 from rivals.build.folds import Split
 from rivals.build.pipeline import arrays
 from rivals.build.rows import Rows
-from rivals.build.train import answers, fit
+from rivals.build.train import answers
+from rivals.build.unfitted import unfitted
 from rivals.errors import BuildError
-from rivals.plugins import make
-from rivals.protocols import Family
 from rivals.values import Use
 
 Floats = NDArray[np.float64]
@@ -55,17 +53,18 @@ class Part:
 def attempt(wanted: Attempt) -> Iterator[Part]:
     """Fit and answer fold after fold. Raises ``BuildError`` or ``SpecError`` with a sentence."""
     rows, split, signature = wanted.rows, wanted.split, wanted.rows.signature
-    metric = measure(wanted.metric, signature.task, signature.labels)
-    unfitted = make(Family, wanted.family).estimator(signature.task, wanted.seed)
+    metric = measure(wanted.metric, rows.task, signature.labels)
+    asked = unfitted(wanted.family, rows.task, wanted.seed)
     said: list[Floats] = []
     for k, (train, _) in enumerate(split.folds):
         started = time.perf_counter()
         block, others = arrays(wanted.features, str(k))
-        said.append(answers(fit(clone(unfitted), block, rows, train), others, signature))
+        said.append(answers(asked.fit(block, rows, train), others, signature))
         places = np.concatenate([valid for _, valid in split.folds[: k + 1]])
         outputs = np.concatenate(said)
         target, weight = rows.target[places], None if rows.weight is None else rows.weight[places]
-        loss = metric.compute(target, outputs, weight) * (1 if metric.lower_is_better else -1)
+        group = None if rows.group is None else rows.group[places]
+        loss = metric.of(target, outputs, weight, group) * (1 if metric.lower_is_better else -1)
         if not math.isfinite(loss):
             raise BuildError(f"its {wanted.metric} is no number")
         each = metric.rows(target, outputs) if metric.rows and weight is None else None

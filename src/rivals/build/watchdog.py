@@ -18,15 +18,13 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import clone
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from rivals.build.folds import Indexes
 from rivals.build.pipeline import transformer
 from rivals.build.rows import Rows, narrowed
-from rivals.build.train import answers, fit
-from rivals.plugins import make
-from rivals.protocols import Family
+from rivals.build.train import answers
+from rivals.build.unfitted import unfitted
 from rivals.statistics.losses import Floats, log_loss, squared
 from rivals.values import Use
 
@@ -78,14 +76,14 @@ def variant(steps: Sequence[Use], family: Use, columns: Sequence[str] | None = N
     def evaluate(rows: Rows, folds: Folds) -> list[Floats]:
         inputs = narrowed(rows.signature, columns).inputs
         names = [column.name for column in inputs]
-        unfitted = make(Family, family).estimator(rows.signature.task, seed)
+        asked = unfitted(family, rows.task, seed)
         said = []
         for train, others in folds:
             prepared = transformer(steps, inputs)
             block = np.asarray(prepared.fit_transform(rows.inputs[names].iloc[train], rows.labels[train]), np.float32)
-            model = fit(clone(unfitted), block, rows, train)
-            asked = np.asarray(prepared.transform(rows.inputs[names].iloc[others]), np.float32)
-            said.append(answers(model, asked, rows.signature))
+            model = asked.fit(block, rows, train)
+            others_block = np.asarray(prepared.transform(rows.inputs[names].iloc[others]), np.float32)
+            said.append(answers(model, others_block, rows.signature))
         return said
 
     return evaluate

@@ -137,7 +137,7 @@ def compare(
         raise DataError(
             f"{len(truth.target)} held-out rows are too few to compare on; hold out more (data.split.test)."
         )
-    looked = [influences(metric, truth.target, entry.outputs, truth.weight, blocks) for entry in entries]
+    looked = [influences(metric, truth.target, entry.outputs, truth.weight, blocks, truth.group) for entry in entries]
     scores, influence = np.array([score for score, _ in looked]), np.array([each for _, each in looked])
     if np.isnan(scores).any():
         name = entries[int(np.isnan(scores).argmax())].variant

@@ -98,16 +98,16 @@ def _slice(
     reference: Entry, entry: Entry, truth: Truth, metric: Metric, kept: NDArray[np.bool_], value: str, block: float
 ) -> Slice:
     """``q`` holds the p-value still."""
-    target, weight = truth.target[kept], _of(truth.weight, kept)
+    target, weight, group = truth.target[kept], _of(truth.weight, kept), _of(truth.group, kept)
     mine, theirs = entry.outputs[kept], reference.outputs[kept]
     rows, blank = int(kept.sum()), float("nan")
-    blocks = blocks_of(rows, _of(truth.time, kept), _of(truth.group, kept), length=block)
+    blocks = blocks_of(rows, _of(truth.time, kept), group, length=block)
     if int(blocks.max()) + 1 < LEAST:
-        score = metric.compute(target, mine, weight)
-        gap = score - metric.compute(target, theirs, weight)
+        score = metric.of(target, mine, weight, group)
+        gap = score - metric.of(target, theirs, weight, group)
         return Slice(entry.variant, value, rows, score, gap, blank, blank, blank, "")
-    score, influence = influences(metric, target, mine, weight, blocks)
-    other, baseline = influences(metric, target, theirs, weight, blocks)
+    score, influence = influences(metric, target, mine, weight, blocks, group)
+    other, baseline = influences(metric, target, theirs, weight, blocks, group)
     gap = score - other
     if np.isnan(gap) or entry.variant == reference.variant:
         return Slice(entry.variant, value, rows, score, gap, gap, gap, blank, "")

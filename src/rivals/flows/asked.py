@@ -30,6 +30,7 @@ from rivals.statistics.paired import Posterior, Tested, corrected_t, correlated_
 from rivals.values import Use
 
 BEST = "best"
+UNCUT = {"roc_auc", "average_precision", "balanced_log_loss"}  # no mean of losses, and of probabilities all the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ class Asked:
         match kind:
             case "corrected_t":
                 return corrected_t(*self._folds(first, second, metric))
-            case "mcnemar" if self.first.task != "regression":
+            case "mcnemar" if self.first.labels:
                 target = self.first.target
                 return mcnemar(first.argmax(axis=1) == target, second.argmax(axis=1) == target)
             case "delong":
@@ -162,7 +163,8 @@ class Asked:
         for fold in sorted(set(bank.fold[bank.fold >= 0].tolist())):
             kept = bank.fold == fold
             weight = None if bank.weight is None else bank.weight[kept]
-            mine, theirs = (judged.compute(bank.target[kept], said[kept], weight) for said in (first, second))
+            group = None if bank.group is None else bank.group[kept]
+            mine, theirs = (judged.of(bank.target[kept], said[kept], weight, group) for said in (first, second))
             gaps.append(mine - theirs)
         many = len(gaps)
         if self.workspace.spec.data.split.by == "time":  # each fold is trained on all before it
@@ -173,7 +175,7 @@ class Asked:
         if threshold is None:
             return list(self.entries), None
         self._binary("A threshold")
-        if metric.rows is not None or metric.name in {"roc_auc", "average_precision"}:
+        if metric.rows is not None or metric.name in UNCUT or "@" in metric.name:
             raise SpecError(
                 f"{metric.name} looks at probabilities, not at decisions; a threshold goes with accuracy or f1."
             )
@@ -207,8 +209,9 @@ def ask(workspace: Workspace) -> Asked:
 
 def _best(metric: Metric, bank: Bank, outputs: Floats, kept: NDArray[np.bool_]) -> float:
     target, weight = bank.target[kept], None if bank.weight is None else bank.weight[kept]
+    group = None if bank.group is None else bank.group[kept]
     places = thresholds(outputs[kept, 1])
-    found = np.array([metric.compute(target, cut(outputs[kept], at), weight) for at in places])
+    found = np.array([metric.of(target, cut(outputs[kept], at), weight, group) for at in places])
     return float(places[int(np.nanargmin(found) if metric.lower_is_better else np.nanargmax(found))])
 
 

@@ -153,7 +153,7 @@ def rules_for(workspace: Workspace, rollout: Rollout, judges: Sequence[Use]) -> 
     spec, wish = workspace.spec, workspace.endpoint.rollout
     signature = read_manifest(workspace.blobs.path(rollout.champion.digest)).signature
     return Rules(
-        metric=wish.metric or ("squared" if spec.data.task == "regression" else "brier"),
+        metric=wish.metric or ("squared" if spec.data.answers == "regression" else "brier"),
         labels=signature.labels,
         margin=wish.risk.failure_margin,
         limit=wish.risk.failure_limit,

@@ -271,7 +271,7 @@ def _compare(space: Workspace, reference: Version, challenger: Version) -> Verdi
     if [*ours.ids] != [*theirs.ids]:
         raise DataError("they were built on other rows; `rivals train` both on the same, then pin the reference again.")
     wish, spec = space.endpoint.rollout, space.spec
-    name = wish.metric or ("squared" if spec.data.task == "regression" else "brier")
+    name = wish.metric or ("squared" if spec.data.answers == "regression" else "brier")
     return not_worse(
         Entry(reference.variant, ours.outputs),
         Entry(challenger.variant, theirs.outputs),

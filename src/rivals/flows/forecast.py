@@ -24,7 +24,7 @@ def forecast(workspace: Workspace, champion: str, challenger: str) -> float | No
         return None
     if ours.time is None or not np.array_equal(ours.ids, theirs.ids):
         return None
-    metric = wish.metric or ("squared" if spec.data.task == "regression" else "brier")
+    metric = wish.metric or ("squared" if spec.data.answers == "regression" else "brier")
     target = ours.target.astype(float)
     gaps = LOSSES[metric](target, ours.outputs, math.inf) - LOSSES[metric](target, theirs.outputs, math.inf)
     blocks = blocks_of(len(gaps), ours.time, None, length=wish.block)

@@ -169,7 +169,7 @@ def _slices(slices: Sequence[Slice], board: Leaderboard, column: str) -> str:
 
 
 def _disagreement(asked: Asked, names: Sequence[str]) -> str:
-    if asked.first.task == "regression":
+    if not asked.first.labels:
         kind, said = "mean absolute difference", [asked.outputs(name)[:, 0] for name in names]
         apart = [[np.abs(one - other).mean() for other in said] for one in said]
     else:
@@ -204,7 +204,7 @@ def _tests(asked: Asked, board: Leaderboard) -> str:
     """The usual tests, for readers who ask for them by name."""
     best, folds = board.rows[0].variant, asked.first.fold
     kinds = ["corrected_t"] if len(set(folds[folds >= 0].tolist())) > 1 else []
-    kinds += ["mcnemar"] if asked.first.task != "regression" else []
+    kinds += ["mcnemar"] if asked.first.labels else []
     kinds += ["delong"] if asked.first.task == "binary" and len(set(asked.first.target.tolist())) > 1 else []
     others = [row.variant for row in board.rows[1:]]
     if not others or not kinds:

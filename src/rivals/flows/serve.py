@@ -107,7 +107,7 @@ def endpoint_config(workspace: Workspace, clock: Clock) -> EndpointConfig:
             raise SpecError(f"endpoint.capture.redact: no request brings a column {name!r}.{told}")
     return EndpointConfig(
         name=endpoint.name,
-        task=data.task,
+        task=data.answers,
         unit=endpoint.unit,
         time=data.time,
         id=data.id,

@@ -15,6 +15,7 @@ from random import Random
 from statistics import median
 from typing import Any
 
+from rivals.build.unfitted import parted, unfitted
 from rivals.build.whole import is_whole
 from rivals.errors import RivalsError, SpecError
 from rivals.flows.trial import Batch, Follow, Options, before, options, plain, try_points, write
@@ -52,7 +53,7 @@ def space_of(spec: ProjectSpec, variant: VariantSpec) -> Space:
         for params in (space.sample(rng) for _ in range(8)):
             for key, value in params.items():
                 _taken(made, key, value)
-            make(Family, options(made, params).family).estimator(spec.data.task, spec.seed)
+            unfitted(options(made, params).family, spec.data.task, spec.seed)
     except SpecError as error:
         raise SpecError(f"variant {variant.name}: tune: {error}") from error
     return space
@@ -197,7 +198,7 @@ def _taken(made: Options, key: str, value: Any) -> None:
     """Refuse an option that nobody takes, or a value."""
     try:
         asked = options(made, {key: value})
-        make(Family, asked.family)
+        make(Family, parted(asked.family)[0])
         for use in asked.steps:
             make(Step, use)
     except SpecError as error:

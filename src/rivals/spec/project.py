@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, WithJsonSchema, model_validator
 
 from rivals.spec.windows import ChangeWindow
-from rivals.values import Task, Use
+from rivals.values import Learned, Task, Use
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
@@ -105,7 +105,7 @@ class DataSpec(Part):
 
     source: Plugin
     sets: Mapping[Name, Plugin] = Field(default_factory=dict)  # further sources that variants may name
-    task: Task
+    task: Learned
     target: str
     id: str | None = None
     time: str | None = None
@@ -125,10 +125,23 @@ class DataSpec(Part):
         return self
 
     @model_validator(mode="after")
+    def _lists_stay_together(self) -> DataSpec:
+        if self.task == "ranking" and not self.group:
+            raise ValueError("task ranking needs the key 'group': the column that says which rows are one list")
+        if self.task == "ranking" and self.split.by == "random":
+            raise ValueError("task ranking needs lists that stay whole: say split: {by: group}, or {by: time}")
+        return self
+
+    @model_validator(mode="after")
     def _one_main(self) -> DataSpec:
         if MAIN in self.sets:
             raise ValueError(f"{MAIN!r} is the name of data.source itself; give that set another one")
         return self
+
+    @property
+    def answers(self) -> Task:
+        """What a model gives: probabilities of two or more labels, or a value."""
+        return "regression" if self.task in {"ranking", "custom"} else self.task  # type: ignore[return-value]  # mypy does not narrow a Literal by 'in'
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -351,6 +364,20 @@ class ProjectSpec(Part):
             )
         return self
 
+    @model_validator(mode="after")
+    def _a_measure_of_its_own(self) -> ProjectSpec:
+        task = self.data.task
+        if task == "custom" and not self.metrics:
+            raise ValueError("task custom needs 'metrics': yours, as [\"mine:profit\"], the first one decides")
+        rollout = self.endpoint and self.endpoint.rollout
+        judged = rollout and any(judge.name == "quality" for judge in rollout.judges)
+        if task in {"ranking", "custom"} and rollout and judged and rollout.metric is None:
+            raise ValueError(
+                f"the judge quality knows no loss of a {task} task: name endpoint.rollout.judges without it, as "
+                "[failures, reward, ratio], or say endpoint.rollout.metric: squared"
+            )
+        return self
+
     @property
     def measures(self) -> tuple[str, ...]:
         """The metrics, the deciding one first."""
@@ -370,6 +397,7 @@ DEFAULT_METRICS: Mapping[str, tuple[str, ...]] = {
     "binary": ("log_loss", "roc_auc", "brier"),
     "multiclass": ("log_loss", "accuracy"),
     "regression": ("rmse", "mae"),
+    "ranking": ("ndcg@10", "ndcg"),
 }
 
 # Announced in the documentation and not built yet: a clear word instead of a key that does nothing.

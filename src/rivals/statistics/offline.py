@@ -50,16 +50,22 @@ def blocks_of(
 
 
 def influences(
-    metric: Metric, target: Target, outputs: Floats, weight: Weight, blocks: NDArray[np.int64]
-) -> tuple[float, Floats]:
+    metric: Metric, target: Target, outputs: Floats, weight: Weight, blocks: NDArray[np.int64],
+    group: NDArray[Any] | None = None,
+) -> tuple[float, Floats]:  # fmt: skip
     """The metric, and what every block adds to it: (blocks,) numbers around zero, by leaving each block out.
 
     A block without which the metric is undefined counts as no influence.
     """
-    whole, count = metric.compute(target, outputs, weight), int(blocks.max()) + 1
-    if metric.rows is not None:  # a mean: no need to compute it again for every block
-        each = np.ones(len(target)) if weight is None else weight
-        lost = np.bincount(blocks, each * metric.rows(target, outputs), count)
+    whole, count = metric.of(target, outputs, weight, group), int(blocks.max()) + 1
+    if metric.rows is not None or metric.by_group:  # a mean: no need to compute it again for every block
+        if metric.by_group:  # a group that lies in several blocks is shared among them
+            values, sizes, index = metric.groups(target, outputs, weight, group)
+            each, per_row = (sizes / np.bincount(index))[index], values[index]
+        else:
+            assert metric.rows is not None
+            each, per_row = np.ones(len(target)) if weight is None else weight, metric.rows(target, outputs)
+        lost = np.bincount(blocks, each * per_row, count)
         size = np.bincount(blocks, each, count)
         rest = size.sum() - size
         without = np.divide(lost.sum() - lost, rest, out=np.full(count, np.nan), where=rest > 0)

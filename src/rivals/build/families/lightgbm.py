@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from lightgbm import LGBMClassifier, LGBMModel, LGBMRegressor
+import numpy as np
+from lightgbm import LGBMClassifier, LGBMModel, LGBMRanker, LGBMRegressor
 
+from rivals.build.lists import graded, in_lists
 from rivals.errors import SpecError
 from rivals.plugins import nearest
 
@@ -24,6 +26,8 @@ class LightGBM:
     Ke et al., LightGBM: A highly efficient gradient boosting decision tree, NeurIPS 2017.
     """
 
+    tasks = ("binary", "multiclass", "regression", "ranking")
+
     def __init__(self, **params: Any) -> None:
         known = [*LGBMModel().get_params(), *MORE]
         for name in params:
@@ -33,5 +37,16 @@ class LightGBM:
 
     def estimator(self, task: str, seed: int) -> Any:
         """Unfitted, by task."""
-        made = LGBMRegressor if task == "regression" else LGBMClassifier
+        made = {"ranking": Ranked, "regression": LGBMRegressor}.get(task, LGBMClassifier)
         return made(**{**SETTLED, "random_state": seed, **self._params})
+
+
+class Ranked(LGBMRanker):  # type: ignore[misc]  # LightGBM has no types
+    """LightGBM's ranker (LambdaMART, Burges 2010), told which rows are one list in whatever order they come."""
+
+    def fit(self, inputs: Any, values: Any, groups: Any, sample_weight: Any = None) -> Ranked:
+        """Fit on grades 0, 1, 2, ...; a row's weight is its own."""
+        order, index = in_lists(groups)
+        weight = None if sample_weight is None else sample_weight[order]
+        super().fit(inputs[order], graded(values)[order], sample_weight=weight, group=np.bincount(index))
+        return self

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from xgboost import XGBClassifier, XGBModel, XGBRegressor
+from xgboost import XGBClassifier, XGBModel, XGBRanker, XGBRegressor
 
+from rivals.build.lists import graded, in_lists
 from rivals.errors import SpecError
 from rivals.plugins import nearest
 
@@ -22,6 +23,8 @@ class XGBoost:
     Chen & Guestrin, XGBoost: A scalable tree boosting system, KDD 2016.
     """
 
+    tasks = ("binary", "multiclass", "regression", "ranking")
+
     def __init__(self, **params: Any) -> None:
         known = [name for name in [*XGBModel().get_params(), "scale_pos_weight"] if name not in KEPT]
         for name in params:
@@ -31,18 +34,18 @@ class XGBoost:
 
     def estimator(self, task: str, seed: int) -> Any:
         """Unfitted, by task."""
-        made = XGBRegressor if task == "regression" else Labelled
+        made = {"ranking": Ranked, "regression": XGBRegressor}.get(task, Labelled)
         return made(**{**SETTLED, "random_state": seed, **self._params})
 
 
 class Labelled(XGBClassifier):  # type: ignore[misc]  # XGBoost has no types
     """XGBoost's classifier for labels of any kind: it numbers them, as XGBoost wants them."""
 
-    def fit(self, inputs: Any, labels: Any, **more: Any) -> Labelled:
+    def fit(self, inputs: Any, labels: Any, *, sample_weight: Any = None) -> Labelled:
         """Fit on labels as they are."""
         self.__dict__.pop("labels_", None)  # while it is fitted its classes are numbers
         known, numbers = np.unique(np.asarray(labels), return_inverse=True)
-        super().fit(inputs, numbers, **more)
+        super().fit(inputs, numbers, sample_weight=sample_weight)
         self.labels_ = known
         return self
 
@@ -56,3 +59,14 @@ class Labelled(XGBClassifier):  # type: ignore[misc]  # XGBoost has no types
         """The labels, in the order of the probabilities."""
         found: NDArray[Any] = self.labels_ if "labels_" in vars(self) else super().classes_
         return found
+
+
+class Ranked(XGBRanker):  # type: ignore[misc]  # XGBoost has no types
+    """XGBoost's ranker (LambdaMART), told which rows are one list in whatever order they come."""
+
+    def fit(self, inputs: Any, values: Any, groups: Any, sample_weight: Any = None) -> Ranked:
+        """Fit on grades 0, 1, 2, ...; a list weighs what its rows weigh on average, for XGBoost weighs lists."""
+        order, index = in_lists(groups)
+        lists = None if sample_weight is None else np.bincount(index, sample_weight[order]) / np.bincount(index)
+        super().fit(inputs[order], graded(values)[order], qid=index, sample_weight=lists)
+        return self
