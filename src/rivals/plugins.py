@@ -20,6 +20,7 @@ EXTRAS = {
     "mlflow": "build", "skl2onnx": "build", "skops": "build", "scipy": "build", "onnx": "build", "onnxmltools": "build",
     "threadpoolctl": "build", "alembic": "build", "optuna": "build", "hyperopt": "tune", "cmaes": "tune", "ray": "ray",
     "xgboost": "boosting", "catboost": "boosting", "torch": "torch", "skorch": "torch",
+    "deltalake": "lake",
 }  # fmt: skip
 
 

@@ -30,7 +30,14 @@ def test_help_imports_the_faces_and_nothing_of_the_rooms() -> None:
     loaded = json.loads(done.stdout)
     assert {name for name in loaded if name.partition(".")[0] in HEAVY} == set()
     ours = {name for name in loaded if name.startswith("rivals")}
-    faces = {"rivals", "rivals.app", "rivals.app.cli", "rivals.app.steering", "rivals.app.verb"}
+    faces = {
+        "rivals",
+        "rivals.app",
+        "rivals.app.cli",
+        "rivals.app.provenance",
+        "rivals.app.steering",
+        "rivals.app.verb",
+    }
     assert ours == faces | {"rivals.errors", "rivals.values"}
 
 

@@ -24,5 +24,7 @@ def test_a_module_that_misses_something_itself_says_what(tmp_path: Path, monkeyp
 
 
 def test_every_function_that_options_name_is_found() -> None:
-    found = names_in({"a": ["flights:load", {"b": "nowhere:f"}], "c": "models:/x", "d": 3})
-    assert list(found) == ["flights:load", "nowhere:f"]
+    found = names_in(
+        {"a": ["flights:load", {"b": "nowhere:f"}], "c": "models:/x", "d": 3, "e": "mine.Own", "f": "Plain"}
+    )
+    assert list(found) == ["flights:load", "nowhere:f", "mine:Own"]

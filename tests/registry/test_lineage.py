@@ -48,7 +48,9 @@ def test_what_differs_from_the_commit_is_told(repository: Path) -> None:
     found = lineage(repository / "project")
     assert found.dirty
     assert "-A = 1\n+A = 2\n" in found.diff
-    assert found.diff.endswith("untracked: ünknown.py\n")
+    assert "+++ b/ünknown.py\n@@ -0,0 +1 @@\n+B = 1\n" in found.diff
+    (repository / "rows.bin").write_bytes(b"x" * (module.UNTRACKED_BYTES + 1))
+    assert lineage(repository / "project").diff.endswith("untracked: rows.bin\n")
 
 
 def test_what_is_staged_differs_too(repository: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from rivals.app.provenance import add_to
 from rivals.app.steering import rollout_app
 from rivals.app.verb import Call, exit_by, verb
 from rivals.errors import Refused, RivalsError
@@ -26,6 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(rollout_app, name="rollout")
+add_to(app)
 
 
 class Clock(StrEnum):

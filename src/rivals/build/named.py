@@ -1,4 +1,4 @@
-"""The user's own code, by its name: ``module:function``."""
+"""The user's own code, by its name: ``module:function``, or ``package.module.Class`` of an estimator."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from rivals.errors import SpecError
 from rivals.plugins import nearest
 
+DOTTED = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\.([A-Za-z_]\w*)")
 NAMED = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
@@ -35,10 +36,12 @@ def named(name: str) -> Callable[..., Any]:
 
 
 def names_in(options: Any) -> Iterator[str]:
-    """Every ``module:function`` that options name, however deep."""
+    """Every ``module:function`` that options name, however deep; a dotted path is one too."""
     if isinstance(options, str):
         if NAMED.fullmatch(options):
             yield options
+        elif dotted := DOTTED.fullmatch(options):
+            yield ":".join(dotted.groups())
     elif isinstance(options, Mapping):
         for value in options.values():
             yield from names_in(value)

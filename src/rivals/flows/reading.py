@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rivals import plugins
 from rivals.build.rows import digest, fingerprints
+from rivals.build.sources.versions import version
 from rivals.flows.workspace import Workspace
 from rivals.protocols import Source
+from rivals.spec.project import MAIN
 from rivals.values import Use
 
 
@@ -21,6 +23,7 @@ class Data:
     columns: Mapping[str, str]  # their digests
     models: Mapping[str, str]
     sets: Mapping[str, FurtherSet]
+    versions: Mapping[str, str] = field(default_factory=dict)  # by set: as DVC or Delta name what was read
 
     def digest_of(self, name: str) -> str:
         """Name the rows of a set."""
@@ -42,7 +45,9 @@ def read_data(workspace: Workspace) -> Data:
     models = {one.name: _model(workspace, one.model) for one in spec.variants if one.model is not None}
     named = {one.data for one in spec.variants if one.kind != "ensemble"} & spec.data.sets.keys()
     sets = {name: _set(workspace, spec.data.sets[name]) for name in sorted(named)}
-    return Data(frame, fingerprints(frame), models, sets)
+    used = {MAIN: spec.data.source, **{name: spec.data.sets[name] for name in sets}}
+    versions = {name: found for name, use in used.items() if (found := version(anchored(workspace, use)))}
+    return Data(frame, fingerprints(frame), models, sets, versions)
 
 
 def _set(workspace: Workspace, source: Use) -> FurtherSet:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from rivals.decide.slicing import Slice
 from rivals.errors import RivalsError
 from rivals.flows.asked import Answered, Asked
 from rivals.flows.drawing import Line, page, plot, plots, section, table, text, whisker
+from rivals.flows.searched import Searched, searched
 from rivals.statistics.curves import precision_recall, roc
 from rivals.statistics.losses import Floats
 
@@ -44,7 +45,7 @@ def render(asked: Asked, found: Answered, column: str = "") -> str:
         parts.append(_residuals(asked, best))
     if found.slices:
         parts.append(_slices(found.slices, board, column))
-    parts += [_disagreement(asked, best), _strangest(asked, board), _tests(asked, board)]
+    parts += [_disagreement(asked, best), _strangest(asked, board), _tests(asked, board), _searches(asked)]
     return page(
         f"{asked.workspace.spec.project}: {len(board.rows)} variants by {board.metric}", [one for one in parts if one]
     )
@@ -213,3 +214,31 @@ def _tests(asked: Asked, board: Leaderboard) -> str:
     note = "p-values. The last two take rows for independent of one another; the leaderboard does not."
     head = ["variant", *(titles[one] for one in kinds)]
     return section(f"{best} against each other variant", table(head, rows), text(note, "note"))
+
+
+def _searches(asked: Asked) -> str:
+    """How the searches went, where there were any."""
+    found = searched(asked.workspace)
+    if not found:
+        return ""
+    lines = [
+        Line(one.variant, np.array(one.history)[:, 0], np.array(one.history)[:, 1]) for one in found if one.history
+    ]
+    rows = [_search(one) for one in found]
+    head = ["variant", "trials", "stopped early", "failed", "computing", "of all", "best options", "what mattered"]
+    drawn = plot("Best loss so far", "seconds of computing", "loss", lines[:SHOWN])
+    return section("Searches", plots(drawn) + table(head, rows))
+
+
+def _search(one: Searched) -> list[str]:
+    counts = [f"{count:,}" for count in (one.trials, one.stopped, one.failed)]
+    mattered = ", ".join(f"{name} {part:.0%}" for name, part in _ranked(one)[:4]) or "too few trials"
+    return [one.variant, *counts, f"{one.seconds:.1f} s", f"{one.share:.0%}", _options(one.best), mattered]
+
+
+def _options(params: Mapping[str, object]) -> str:
+    return ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in params.items()) or "as it is"
+
+
+def _ranked(one: Searched) -> list[tuple[str, float]]:
+    return sorted(one.importance.items(), key=lambda item: -item[1])

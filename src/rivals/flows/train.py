@@ -14,11 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from rivals import plugins
 from rivals.build import bank, receipt
-from rivals.build.bundle import DRAFT, Bundle, write, write_ensemble
+from rivals.build.bundle import DRAFT, write, write_ensemble
 from rivals.build.evaluate import measure, scores
 from rivals.build.pipeline import StepsJob, keep, kept, share
 from rivals.build.plan import Plan, causes, plan, search_key
@@ -29,6 +27,7 @@ from rivals.build.train import READY, Fitted, Job, pipeline, train
 from rivals.build.whole import is_whole
 from rivals.ensemble.family import Ensemble
 from rivals.errors import RivalsError
+from rivals.flows import provenance, tracked
 from rivals.flows.reading import Data, read_data
 from rivals.flows.schema import remember_schema
 from rivals.flows.trial import options, plain
@@ -82,6 +81,11 @@ def plan_project(workspace: Workspace) -> dict[str, str]:
     found, _ = _planned(workspace, ())
     waves = {name: f"to build, in wave {number}" for number, wave in enumerate(found.waves, 1) for name in wave}
     return {name: waves.get(name, "built already") for name in found.wishes}
+
+
+def plan_asked(workspace: Workspace, only: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+    """All that each variant is made from, in full; reads the data, builds nothing."""
+    return _planned(workspace, only)[0].asked
 
 
 def why_project(workspace: Workspace, variant: str) -> list[str]:
@@ -313,10 +317,15 @@ class _Build:
             runtime=bundle.manifest.runtime,
             parity=bundle.manifest.parity,
         )
+        provenance.keep(fitted.into, self.workspace, self.lineage, self.data)
         (fitted.into / "pipeline.pickle").unlink(missing_ok=True)  # the bundle has it now, without pickle
         version = Version(name, bundle.digest)
         try:
-            version = self._track(trained, bundle)
+            named = self.workspace.spec.set_of(name)
+            rows = (self.data.digest_of(named), self.count[named])
+            version = tracked.build(self.workspace, trained, bundle, self.lineage, rows)
+            if name in self.best:
+                tracked.trials(self.workspace, version, search_key(self.plan.asked[name]))
         except RivalsError as error:
             self.notes.append(f"{name}: built, but MLflow does not know it: {error}")
         self.notes.extend(f"{name}: {note}" for note in fitted.notes)
@@ -328,22 +337,6 @@ class _Build:
                 extras["tuned"] = {"params": dict(tried.params), "loss": tried.loss}
             tx.put_trained(trained, version, extras)
         self.tell(BuildEvent(name, "built", f"{fitted.scores.metrics[self.workspace.spec.measures[0]]:.4f}"))
-
-    def _track(self, trained: Trained, bundle: Bundle) -> Version:
-        from rivals.registry.mlflow import Data as Tracked  # noqa: PLC0415 -- importing MLflow costs a second: not before it is needed
-
-        variant = self.workspace.spec.variant(trained.variant)
-        params = msgspec.to_builtins(variant.model_dump(mode="python", by_alias=True, exclude_none=True))
-        named = self.workspace.spec.set_of(trained.variant)
-        source = self.workspace.spec.data.sets.get(named, self.workspace.spec.data.source)
-        return self.workspace.tracker.register(
-            trained,
-            bundle.folder,
-            params={key: value for key, value in params.items() if value not in ("", (), {})},
-            metrics=dict(trained.scores.metrics),
-            lineage=self.lineage,
-            data=Tracked(self.workspace.spec.project, self.data.digest_of(named), self.count[named], source.name),
-        )
 
     def _fail(self, name: str, error: RivalsError) -> None:
         self.failed[name] = str(error)

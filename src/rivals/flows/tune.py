@@ -6,6 +6,7 @@ whatever death, need not try it again. Points that take no time go many to a tas
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from rivals.values import Use
 
 TASK = 1.0  # seconds of a task: its start costs some tenths of one
 MOST = 128  # points of a task
+OFTEN = 5.0  # seconds between two words on a search that finds nothing better
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ def tune(
     market = Market(spec.tuning.seconds, spec.tuning.trials, spec.tuning.floor)
     by_name = {one.name: one for one in found}
     running: dict[Future[list[Tried]], Batch] = {}
+    told: dict[str, float] = {}
     while True:
         while len(running) < bench.backend.workers:
             batch = _next(spec, market, by_name, keys, bench)
@@ -100,12 +103,21 @@ def tune(
             search = by_name[batch.variant]
             known = search.best
             _hear(search, batch, future)
-            if (best := search.best) and best != known:
-                tell(batch.variant, f"{len(search.tried)} trials, best {best.loss:.5f}")
+            now = time.monotonic()
+            if (best := search.best) and (best != known or now - told.get(batch.variant, 0.0) > OFTEN):
+                told[batch.variant] = now
+                tell(batch.variant, _standing(search, found))
     return {name: search.best for name, search in by_name.items() if search.best}
 
 
 # -- the coordinator --------------------------------------------------------------------------------
+
+
+def _standing(search: Search, among: Sequence[Search]) -> str:
+    spent, total = search.study.spent, sum(one.study.spent for one in among)
+    best = search.best
+    share = f"{spent / total:.0%} of all" if total else "so far"
+    return f"{len(search.tried)} trials, {spent:.1f} s ({share})" + (f", best {best.loss:.5f}" if best else "")
 
 
 def _own(spec: ProjectSpec, search: Search, among: int, keys: Mapping[str, str], bench: Bench) -> None:

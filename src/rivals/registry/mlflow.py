@@ -14,7 +14,7 @@ import re
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -99,6 +99,17 @@ class Tracker:
                 raise
             client.set_terminated(run, "FINISHED")
         return Version(trained.variant, trained.digest, run, number)
+
+    def trials(self, version: Version, trials: Sequence[tuple[str, Mapping[str, Any], Mapping[str, float]]]) -> None:
+        """Record trials (name, options, metrics) as child runs of a build's run, in two calls each."""
+        with self._asking("cannot record trials of " + version.variant):
+            client, now = self._client, int(time.time() * 1000)
+            for name, params, metrics in trials:
+                about = {"mlflow.parentRunId": version.run_id, "rivals.variant": version.variant}
+                run = client.create_run(self._experiment, run_name=name, tags=about).info.run_id
+                numbers = [Metric(key, float(value), now, 0) for key, value in metrics.items()]
+                client.log_batch(run, metrics=numbers, params=[Param(key, _text(params[key])) for key in params])
+                client.set_terminated(run, "FINISHED")
 
     def alias(self, name: str, version: Version) -> None:
         """Point an alias of the project's model, as ``champion``, at a version; it leaves the one it pointed at."""
