@@ -62,7 +62,11 @@ class Step(Protocol):
 
 @runtime_checkable
 class Family(Protocol):
-    """A kind of model."""
+    """A kind of model.
+
+    ``tasks``, where it has the attribute, names those it knows; of ``ranking`` and ``custom`` it then learns as it
+    likes, else it is asked for a regression. An estimator's ``fit`` gets ``groups`` where it takes them.
+    """
 
     def estimator(self, task: str, seed: int) -> Any:
         """An unfitted estimator in scikit-learn's manner: ``fit``, ``predict`` and for classes ``predict_proba``."""

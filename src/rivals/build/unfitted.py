@@ -61,9 +61,10 @@ def unfitted(use: Use, task: Learned, seed: int) -> Unfitted:
     made = make(Family, bare).estimator(task if labelled or task in known else "regression", seed)
     if wanted is None:
         return Unfitted(made)
-    by_rows = (wanted == BALANCED or not isinstance(wanted, str)) and has_fit_parameter(_last(made), "sample_weight")
-    if not by_rows and hasattr(made, "get_params") and CLASS_WEIGHT in made.get_params(deep=False):
-        return Unfitted(made.set_params(**{CLASS_WEIGHT: wanted if isinstance(wanted, str) else dict(wanted)}))
+    by_rows = wanted == BALANCED and has_fit_parameter(_last(made), "sample_weight")
+    own = hasattr(made, "get_params") and CLASS_WEIGHT in made.get_params(deep=False)
+    if isinstance(wanted, str) and own and not by_rows:  # its own word, or no other way
+        return Unfitted(made.set_params(**{CLASS_WEIGHT: wanted}))
     if isinstance(wanted, str) and wanted != BALANCED:
         raise SpecError(f"{type(made).__name__} knows no {CLASS_WEIGHT} {wanted!r}; say {BALANCED}.")
     return Unfitted(made, wanted)

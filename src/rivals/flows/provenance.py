@@ -146,7 +146,7 @@ def compared(first: Bank, second: Bank) -> Rows:
     a, b = first.outputs[mine], second.outputs[others]
     off = np.abs(a - b).max(axis=1) if len(a) else np.zeros(0)
     order = np.argsort(-off, kind="stable")[:TOP]
-    flips = int((a.argmax(axis=1) != b.argmax(axis=1)).sum()) if len(a) and first.task != "regression" else 0
+    flips = int((a.argmax(axis=1) != b.argmax(axis=1)).sum()) if len(a) and first.labels else 0
     top = tuple(Row(str(first.ids[mine[i]]), tuple(a[i].tolist()), tuple(b[i].tolist())) for i in order if off[i] > 0)
     return Rows(
         len(off), int((off > 0).sum()), float(off.max(initial=0.0)), float(off.mean()) if len(off) else 0.0, flips, top,

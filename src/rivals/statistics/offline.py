@@ -20,6 +20,7 @@ from rivals.statistics.losses import Floats, Metric, Target, Weight
 
 LEAST = 10  # blocks that carry a bootstrap
 MOST = 60  # blocks where rows have no order that matters
+GROUPS = 2_000  # blocks of groups: of more, several are one block, which is as honest and costs no more memory
 DAY = 86_400.0
 ROUNDING = 1e-12  # relative
 
@@ -41,7 +42,7 @@ def blocks_of(
     With fewer than ten days, stretches of equal size in the order of time; without time, the rows' own order.
     """
     if group is not None and len(set(group.tolist())) >= LEAST:
-        return np.unique(group, return_inverse=True)[1].astype(np.int64)
+        return np.unique(group, return_inverse=True)[1].astype(np.int64) % GROUPS
     if time is not None and len(days := np.unique(np.floor(time / length), return_inverse=True)[0]) >= LEAST:
         return np.searchsorted(days, np.floor(time / length)).astype(np.int64)
     place = np.arange(rows) if time is None else np.argsort(np.argsort(time, kind="stable"), kind="stable")
