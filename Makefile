@@ -34,6 +34,8 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/bank.py
 	$(BIN)/python benchmarks/rebuild.py
 	$(BIN)/python benchmarks/judging.py
+	$(BIN)/python benchmarks/against_sklearn.py
+	$(BIN)/python benchmarks/replay_market.py
 
 up: .venv/demo  ## serve the demo until stopped
 	$(BIN)/python examples/flights/demo.py --up
