@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import os
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -290,7 +292,8 @@ def test_all_clients_get_the_bundles_own_numbers(one: Stage) -> None:
     assert np.array_equal(np.array(reply["outputs"][0]["data"]).reshape(-1, 2), expected)
 
 
-def test_tritonclient_works_unchanged_in_json_mode(one: Stage) -> None:
+@pytest.mark.parametrize("binary", [False, True], ids=["json", "binary"])
+def test_tritonclient_works_unchanged(one: Stage, binary: bool) -> None:
     rows = [{**row, "b": 0.25} for row in ROWS]
     client = triton.InferenceServerClient(f"127.0.0.1:{one.port}")
     try:
@@ -304,20 +307,69 @@ def test_tritonclient_works_unchanged_in_json_mode(one: Stage) -> None:
         inputs = []
         for name, datatype, kind in (("a", "FP32", "float32"), ("b", "FP64", "float64"), ("color", "BYTES", object)):
             tensor = triton.InferInput(name, [len(rows)], datatype)
-            tensor.set_data_from_numpy(np.array([row[name] for row in rows], dtype=kind), binary_data=False)
+            tensor.set_data_from_numpy(np.array([row[name] for row in rows], dtype=kind), binary_data=binary)
             inputs.append(tensor)
-        wanted = [triton.InferRequestedOutput(name, binary_data=False) for name in ("probabilities", "label")]
+        wanted = [triton.InferRequestedOutput(name, binary_data=binary) for name in ("probabilities", "label")]
         for outputs in (wanted, None):
             answer = client.infer("toy", inputs, outputs=outputs, request_id="r")
             assert np.abs(answer.as_numpy("probabilities") - in_process(one, one.weak, rows)).max() <= 1e-5
             assert answer.get_response()["id"] == "r"
         labels = client.infer("toy", inputs, outputs=wanted).as_numpy("label")
         assert labels.tolist() == in_process(one, one.weak, rows).argmax(axis=1).tolist()
-        inputs[0].set_data_from_numpy(np.array([row["a"] for row in rows], dtype="float32"), binary_data=True)
-        with pytest.raises(triton.InferenceServerException, match="send tensors as JSON"):
-            client.infer("toy", inputs)
+        index = client.get_model_repository_index()
+        assert {"name": "toy", "version": "weak", "state": "READY", "reason": ""} in index
+        (told,) = client.get_inference_statistics("toy", "weak")["model_stats"]
+        assert told["inference_stats"]["success"]["count"] == told["inference_count"] >= 3
+        assert told["inference_stats"]["success"]["ns"] > 0
     finally:
         client.close()
+
+
+def test_tritonclients_own_defaults_are_understood(one: Stage) -> None:
+    client = triton.InferenceServerClient(f"127.0.0.1:{one.port}")
+    try:
+        inputs = []
+        for name, datatype, values in (("a", "FP32", [0.5]), ("b", "FP64", [np.nan]), ("color", "BYTES", ["rot"])):
+            tensor = triton.InferInput(name, [1, 1], datatype)
+            kind = {"FP32": "float32", "FP64": "float64", "BYTES": object}[datatype]
+            tensor.set_data_from_numpy(np.array([values], dtype=kind))
+            inputs.append(tensor)
+        answer = client.infer("toy", inputs)
+        row = {"a": 0.5, "b": None, "color": "rot"}
+        assert np.abs(answer.as_numpy("probabilities") - in_process(one, one.weak, [row])).max() <= 1e-5
+        stranger = triton.InferInput("c", [1], "FP32")
+        stranger.set_data_from_numpy(np.array([1.0], "float32"))
+        with pytest.raises(triton.InferenceServerException, match="no column 'c'"):
+            client.infer("toy", [*inputs, stranger])
+    finally:
+        client.close()
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_compressed_bodies_are_read(one: Stage, encoding: str) -> None:
+    plain = json.dumps(infer(ROW)).encode()
+    body = gzip.compress(plain) if encoding == "gzip" else zlib.compress(plain)
+    status, _, reply = one.ask("POST", "/v2/models/toy/infer", body, Content_Encoding=encoding)
+    assert status == 200
+    assert np.array_equal(reply["outputs"][0]["data"], in_process(one, one.weak, [ROW])[0])
+
+
+def test_kserve_v1_bodies_get_the_same_numbers(one: Stage) -> None:
+    expected = in_process(one, one.weak, ROWS)
+    for instances in (list(ROWS), [list(row.values()) for row in ROWS]):
+        status, headers, reply = one.ask("POST", "/v1/models/toy:predict", {"instances": instances})
+        assert (status, headers["x-rivals-variant"]) == (200, "weak")
+        assert np.array_equal(np.array(reply["predictions"]), expected)
+    assert one.ask("GET", "/v1/models")[2] == {"models": ["toy"]}
+    assert one.ask("GET", "/v1/models/toy")[2] == {"name": "toy", "ready": True}
+    for path, body, wanted in (
+        ("/v1/models/nobody:predict", {"instances": [{}]}, 404),
+        ("/v1/models/toy:predict", {"rows": []}, 400),
+        ("/v1/models/toy:predict", {"instances": [[1]]}, 400),
+        ("/v1/models/toy:explain", {"instances": [{}]}, 404),
+    ):
+        status, _, reply = one.ask("POST", path, body)
+        assert (status, set(reply)) == (wanted, {"error"}), path
 
 
 def test_pipelined_requests_are_answered_in_order(one: Stage) -> None:
@@ -355,8 +407,15 @@ HOSTILE: list[tuple[str, str, bytes | dict[str, Any], dict[str, str], int]] = [
     ("POST", "/v2/models/toy/infer", infer(ROW), {"X_Rivals_Deadline_Ms": "-1"}, 400),
     ("POST", "/v2/models/toy/infer", infer(ROW), {"X_Rivals_Variant": "nobody"}, 404),
     ("POST", "/v2/models/toy/infer", infer(ROW), {"Content_Type": "text/plain"}, 415),
-    ("POST", "/v2/models/toy/infer", infer(ROW), {"Content_Encoding": "gzip"}, 415),
-    ("POST", "/v2/models/toy/infer", b"{}\0\0", {"Inference_Header_Content_Length": "2"}, 415),
+    ("POST", "/v2/models/toy/infer", infer(ROW), {"Content_Encoding": "br"}, 415),
+    ("POST", "/v2/models/toy/infer", infer(ROW), {"Content_Encoding": "gzip"}, 400),
+    ("POST", "/v2/models/toy/infer", zlib.compress(b"x" * (16 << 20) + b"x"), {"Content_Encoding": "deflate"}, 413),
+    ("POST", "/v2/models/toy/infer", zlib.compress(b"{}")[:-1], {"Content_Encoding": "deflate"}, 400),
+    ("POST", "/v2/models/toy/infer", b"{}\0\0", {"Inference_Header_Content_Length": "2"}, 400),
+    ("POST", "/v2/models/toy/infer", b"{}\0\0", {"Inference_Header_Content_Length": "5"}, 400),
+    ("POST", "/v2/models/toy/infer", b"{}\0\0", {"Content_Type": "application/octet-stream"}, 415),
+    ("GET", "/v2/repository/index", b"", {}, 405),
+    ("POST", "/v2/repository/models/toy/unload", {}, {}, 404),
     ("POST", "/v2/models/toy/versions/nobody/infer", infer(ROW), {}, 404),
     ("POST", "/v2/models/nobody/infer", infer(ROW), {}, 404),
     ("POST", "/v2/models/../infer", infer(ROW), {}, 404),

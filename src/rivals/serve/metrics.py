@@ -122,6 +122,23 @@ def exposition(folder: Path, table: RoutingTable | None) -> bytes:
     return "\n".join([*lines, ""]).encode()
 
 
+def answered(folder: Path, endpoint: str) -> dict[str, tuple[int, int, float]]:
+    """Over all workers, by variant: answers that were right, those that were not, and the seconds of both."""
+    found: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
+    label = f'endpoint="{_escaped(endpoint)}",variant="'
+    for path in sorted(folder.glob("*.counters")):
+        for series, value, _ in _series(path.read_bytes()):
+            name, _, labels = series.partition("{")
+            if not labels.startswith(label):
+                continue
+            variant = labels.removeprefix(label).partition('"')[0]
+            if name == "rivals_requests_total":
+                found[variant][0 if f'outcome="{Outcome.OK.value}"' in labels else 1] += value
+            elif name == "rivals_request_duration_seconds_sum":
+                found[variant][2] += value
+    return {name: (int(good), int(bad), seconds) for name, (good, bad, seconds) in found.items()}
+
+
 def _cumulate(totals: dict[str, float]) -> None:
     """Make the buckets of each histogram what Prometheus wants: all that took at most so long."""
     ends = [f'le="{le}"}}' for le in (*BUCKETS, "+Inf")]

@@ -7,9 +7,11 @@ import logging
 import math
 import os
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -23,15 +25,28 @@ from rivals.serve.journal import FeedbackLog
 from rivals.serve.metrics import EndpointTally, exposition
 from rivals.serve.reconcile import EndpointConfig, Reconciler
 from rivals.serve.tokens import HEADER, Tokens
-from rivals.serve.wires import feedback, mlflow_wire, oip
+from rivals.serve.wires import feedback, mlflow_wire, oip, others
+from rivals.serve.wires.binary import LENGTH
 from rivals.values import Answer, Columns, Request
 
 log = logging.getLogger("rivals.routes")
 
 OPEN = {("v2", "health", "live"), ("v2", "health", "ready"), ("ping",)}  # what needs no token
-POSTED = {("invocations",), ("v2", "feedback")}  # what is posted to, beside .../infer
+POSTED = {("invocations",), ("v2", "feedback"), ("v2", "repository", "index")}  # beside .../infer and ...:predict
+PREDICT = ":predict"
 TEXT, METRICS = b"text/plain; charset=utf-8", b"text/plain; version=0.0.4; charset=utf-8"
 JSON_KINDS = {b"", b"application/json"}
+OCTET = b"application/octet-stream"
+OCTETS = JSON_KINDS | {OCTET, b"application/x-www-form-urlencoded"}  # with tensors; clients differ in what they call it
+BINARY = LENGTH.lower().encode()
+
+
+class Written(NamedTuple):
+    """An answer's body, what it is, and further headers."""
+
+    raw: bytes
+    kind: bytes = JSON
+    headers: bytes = b""
 
 
 class Clock:
@@ -81,7 +96,7 @@ class Routes:
         if self._token and path not in OPEN and not self._trusted(http):
             error = RequestError("This needs 'Authorization: Bearer <token>'.", 401)
             reply.refuse(error, b"WWW-Authenticate: Bearer\r\n")
-        elif path[-1] == "infer" or path in POSTED:
+        elif path[-1] == "infer" or path in POSTED or (path[:-1] == ("v1", "models") and path[-1].endswith(PREDICT)):
             self._posted(path, http, reply)
         elif http.method in {"GET", "HEAD"}:
             self._got(path, reply)
@@ -95,8 +110,8 @@ class Routes:
         if http.method != "POST":
             reply.refuse(RequestError(f"{http.path} takes POST, not {http.method}.", 405), b"Allow: POST\r\n")
             return
-        if http.headers.get(b"content-encoding", b"identity") != b"identity":
-            raise RequestError("Compressed bodies are not taken; send it as it is.", 415)
+        if (encoding := http.headers.get(b"content-encoding", b"identity")) != b"identity":
+            http = replace(http, body=_inflated(http.body, encoding, self._config.max_body_bytes))
         match path:
             case ["v2", "models", name, "infer"]:
                 self._infer(name, "", http, reply)
@@ -106,24 +121,27 @@ class Routes:
                 self._invocations(http, reply)
             case ["v2", "feedback"]:
                 self._feedback(http, reply)
+            case ["v2", "repository", "index"]:
+                reply.send(200, msgspec.json.encode(others.index(self._endpoint.serving.table)))
+            case ["v1", "models", name] if name.endswith(PREDICT):
+                self._v1(name.removesuffix(PREDICT), http, reply)
             case _:
                 raise _nowhere(path)
 
     def _infer(self, name: str, variant: str, http: HttpRequest, reply: Reply) -> None:
         self._named(name)
-        kind = _kind(http)
-        if b"inference-header-content-length" in http.headers or kind == b"application/octet-stream":
-            raise RequestError(
-                "The binary tensor extension is not spoken; send tensors as JSON (binary_data=False).", 415
-            )
-        if kind not in JSON_KINDS:
-            raise RequestError(f"The body is JSON, not {kind[:40].decode('latin-1')!r}.", 415)
+        kind, length = _kind(http), http.headers.get(BINARY, b"")
+        if kind not in (OCTETS if length else JSON_KINDS):
+            raise RequestError(f"The body is JSON, not {kind[:40].decode('latin-1')!r}; tensors need {LENGTH}.", 415)
         serving = self._endpoint.serving
         signature = serving.signature
-        given = oip.infer(http.body, signature, serving.inputs.kinds)
-        self._ask(
-            http, reply, given.columns, lambda one: oip.answer(one, name, signature, given.outputs), variant, given.id
-        )
+        given = oip.infer(http.body, signature, serving.inputs.kinds, length)
+
+        def write(one: Answer) -> Written:
+            body, json = oip.answer(one, name, signature, given.outputs, given.binary)
+            return Written(body, OCTET if json else JSON, b"%b: %d\r\n" % (LENGTH.encode(), json) if json else b"")
+
+        self._ask(http, reply, given.columns, write, variant, given.id)
 
     def _invocations(self, http: HttpRequest, reply: Reply) -> None:
         kind = _kind(http)
@@ -133,14 +151,22 @@ class Routes:
             columns = mlflow_wire.invocations(http.body)
         else:
             raise RequestError(f"The body is JSON or CSV, not {kind[:40].decode('latin-1')!r}.", 415)
-        self._ask(http, reply, columns, mlflow_wire.predictions)
+        self._ask(http, reply, columns, lambda one: Written(mlflow_wire.predictions(one)))
+
+    def _v1(self, name: str, http: HttpRequest, reply: Reply) -> None:
+        """KServe's first protocol."""
+        self._named(name)
+        if _kind(http) not in JSON_KINDS:
+            raise RequestError("The body is JSON.", 415)
+        columns = mlflow_wire.instances(http.body, self._endpoint.serving.inputs.columns)
+        self._ask(http, reply, columns, lambda one: Written(mlflow_wire.predictions(one)))
 
     def _ask(
         self,
         http: HttpRequest,
         reply: Reply,
         given: Mapping[str, Sequence[Any]],
-        write: Callable[[Answer], bytes],
+        write: Callable[[Answer], Written],
         variant: str = "",
         own_id: str = "",
     ) -> None:
@@ -178,7 +204,7 @@ class Routes:
                 log.exception("answer.failed variant=%s request=%s", answer.variant, answer.id)
                 reply.refuse(RequestError("This is our mistake; it is written down.", 500), told)
             else:
-                reply.send(200, body, headers=told + degraded)
+                reply.send(200, body.raw, body.kind, headers=told + degraded + body.headers)
 
         self._endpoint.submit(request, http.arrived, done)
 
@@ -212,8 +238,17 @@ class Routes:
             case ["v2", "health", "ready"] | ["v2", "models", _, "ready"] | ["v2", "models", _, "versions", _, "ready"]:
                 self._model(path[2:-1])
                 body = msgspec.json.encode({"ready": not self.draining})
+            case ["v2", "models", name, "stats"] | ["v2", "models", name, "versions", _, "stats"]:
+                self._model(path[2:-1])
+                variants = [path[4]] if len(path) > 4 else list(self._endpoint.serving.signatures)  # noqa: PLR2004
+                status, body = 200, msgspec.json.encode(others.statistics(self._counters, name, variants))
             case ["v2", "models", _, *_]:
                 status, body = 200, msgspec.json.encode(self._model(path[2:]))
+            case ["v1", "models"]:
+                status, body = 200, msgspec.json.encode({"models": [self._config.name]})
+            case ["v1", "models", name]:
+                self._named(name)
+                body = msgspec.json.encode({"name": name, "ready": not self.draining})
             case ["ping"]:
                 kind, body = TEXT, b"\n"
             case ["version"]:
@@ -255,6 +290,22 @@ class Routes:
 
     def _trusted(self, http: HttpRequest) -> bool:
         return hmac.compare_digest(http.headers.get(b"authorization", b""), self._token)
+
+
+def _inflated(raw: bytes, encoding: bytes, most: int) -> bytes:
+    """A compressed body as it was, if that is not too large. Raises ``RequestError``."""
+    if encoding.lower() not in {b"gzip", b"deflate"}:
+        raise RequestError("Bodies are taken as they are, or compressed by gzip or deflate.", 415)
+    whole = zlib.decompressobj(wbits=47)  # either of the two, by its header
+    try:
+        found = whole.decompress(raw, most + 1)
+    except zlib.error:
+        raise RequestError("The body is not compressed as its Content-Encoding says.") from None
+    if len(found) > most:
+        raise RequestError(f"The body is larger than {most} bytes when it is read.", 413)
+    if not whole.eof or whole.unused_data:
+        raise RequestError("The body is not compressed as its Content-Encoding says.")
+    return found
 
 
 def _kind(http: HttpRequest) -> bytes:

@@ -84,7 +84,7 @@ def test_what_is_no_request_is_said_in_a_sentence(body: bytes, sentence: str) ->
         (tensor(shape=[1, 2]), r"a column has \[rows\]"),
         (tensor(shape=[]), r"a column has \[rows\]"),
         (tensor(shape=[-1]), r"shape \[-1\] and 1 values"),
-        ({**tensor(), "data": None}, "binary_data off"),
+        ({**tensor(), "data": None}, "neither .data. nor a binary_data_size"),
         (tensor("x", ["a"]), "said to be FP64, but holds 'a'"),
         (tensor("a", ["a"], "INT8"), "said to be INT8, but holds 'a'"),
         (tensor("color", ["a"], "FP64"), "said to be FP64, but holds 'a'"),
@@ -118,7 +118,7 @@ def test_outputs_are_what_was_asked_for() -> None:
 
 def test_probabilities_are_flat_with_their_shape() -> None:
     answer = Answer("r", "v", 3, [[0.25, 0.75], [1 / 3, 2 / 3]])
-    told = json.loads(oip.answer(answer, "toy", BINARY, ["probabilities", "label"]))
+    told = json.loads(oip.answer(answer, "toy", BINARY, ["probabilities", "label"])[0])
     assert told == {
         "model_name": "toy",
         "model_version": "v",
@@ -131,11 +131,11 @@ def test_probabilities_are_flat_with_their_shape() -> None:
 
 
 def test_labels_that_are_texts_are_bytes() -> None:
-    (label,) = json.loads(oip.answer(Answer("r", "v", 3, [[0.1, 0.2, 0.7]]), "toy", TEXTS, ["label"]))["outputs"]
+    (label,) = json.loads(oip.answer(Answer("r", "v", 3, [[0.1, 0.2, 0.7]]), "toy", TEXTS, ["label"])[0])["outputs"]
     assert label == {"name": "label", "datatype": "BYTES", "shape": [1], "data": ["on time"]}
 
 
 def test_a_regressor_answers_one_value_a_row() -> None:
     assert oip.infer(json.dumps({"inputs": [tensor()]}).encode(), REGRESSION, KINDS).outputs == ("prediction",)
-    (told,) = json.loads(oip.answer(Answer("r", "v", 3, [[2.5]]), "toy", REGRESSION, ["prediction"]))["outputs"]
+    (told,) = json.loads(oip.answer(Answer("r", "v", 3, [[2.5]]), "toy", REGRESSION, ["prediction"])[0])["outputs"]
     assert told == {"name": "prediction", "datatype": "FP64", "shape": [1, 1], "data": [2.5]}

@@ -42,6 +42,20 @@ def invocations(raw: bytes) -> Mapping[str, Sequence[Any]]:
     return {column: _flat(column, values) for column, values in rows.items()}
 
 
+def instances(raw: bytes, columns: Sequence[Column]) -> Mapping[str, Sequence[Any]]:
+    """Read the body of KServe's v1 ``:predict``: rows as objects, or as lists in the order of the inputs."""
+    try:
+        body = msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestError(f"The body is not JSON: {reason(error)}.") from None
+    rows = body.get("instances") if isinstance(body, dict) else None
+    if not isinstance(rows, list) or set(body) - {"instances", "parameters"}:
+        raise RequestError("The body is an object with 'instances', a list of rows.")
+    if rows and all(isinstance(row, list) for row in rows):
+        return _split({"columns": [column.name for column in columns], "data": rows})
+    return _records("instances", rows)
+
+
 def csv_rows(raw: bytes, columns: Sequence[Column]) -> Mapping[str, Sequence[Any]]:
     """Read CSV with a header as columns; an empty cell is a gap. Raises ``RequestError`` with a sentence."""
     try:

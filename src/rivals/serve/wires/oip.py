@@ -1,14 +1,14 @@
-"""The Open Inference Protocol (v2) over REST, in JSON: bytes to columns, and answers to bytes.
+"""The Open Inference Protocol (v2) over REST, in JSON and in binary tensors: bytes to columns, and answers to bytes.
 
 One tensor per input column, of shape [rows] or [rows, 1]. Classifiers answer ``probabilities`` (FP64, [rows, labels]),
 regressors ``prediction`` (FP64, [rows, 1]); ``label`` (the likeliest one, [rows]) comes where it is asked for under
-``outputs``. Tensors in the binary extension are not read yet.
+``outputs``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from rivals.errors import RequestError
 from rivals.plugins import nearest
 from rivals.serve.inputs import quote
 from rivals.serve.question import digests
+from rivals.serve.wires import binary
 from rivals.values import Answer, Column, RoutingTable, Signature
 
 INTEGERS = {
@@ -71,13 +72,18 @@ class Infer:
     columns: Mapping[str, Sequence[Any]]
     id: str
     outputs: tuple[str, ...]
+    binary: frozenset[str] = frozenset()  # outputs that are to come as bytes
 
 
-def infer(raw: bytes, signature: Signature, kinds: Mapping[str, str]) -> Infer:
+def infer(raw: bytes, signature: Signature, kinds: Mapping[str, str], length: bytes = b"") -> Infer:
     """Read the body of an inference request. Raises ``RequestError`` with a sentence.
 
-    ``kinds`` are those of the columns whose values are looked at later, and need not be here.
+    ``kinds`` are those of the columns whose values are looked at later, and need not be here; ``length`` is the header
+    of the binary extension, empty where all of the body is JSON.
     """
+    tail = memoryview(b"")
+    if length:
+        raw, tail = binary.parted(raw, length)
     try:
         body = _decoder.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -87,28 +93,48 @@ def infer(raw: bytes, signature: Signature, kinds: Mapping[str, str]) -> Infer:
         name, data = tensor.name, tensor.data
         if name in columns:
             raise RequestError(f"There are two inputs called {quote(name)}.")
-        if data is not None and tensor.shape == [len(data)] and kinds.get(name, "") == KINDS.get(tensor.datatype):
+        if data is None and (size := binary.size_of(name, tensor.parameters)) is not None:
+            columns[name] = binary.read(name, tensor.datatype, _rows(tensor), tail[:size])
+            tail = tail[size:]
+        elif data is not None and tensor.shape == [len(data)] and kinds.get(name, "") == KINDS.get(tensor.datatype):
             columns[name] = data  # nearly all tensors are so; their values are looked at later, once
         else:
             columns[name] = _column(tensor)
+    if tail:
+        raise RequestError(f"{len(tail)} bytes are left over behind the last input.")
+    every = bool((body.parameters or {}).get("binary_data_output"))
     if not body.outputs:
-        return Infer(columns, body.id, ("prediction" if signature.task == "regression" else "probabilities",))
+        first = "prediction" if signature.task == "regression" else "probabilities"
+        return Infer(columns, body.id, (first,), frozenset({first} if every else ()))
     wanted, known = tuple(output.name for output in body.outputs), list(outputs_of(signature))
     for name in wanted:
         if name not in known:
             raise RequestError(f"There is no output {quote(name)}.{nearest(name, known)} There is: {', '.join(known)}.")
-    return Infer(columns, body.id, wanted)
+    asked = {one.name: (one.parameters or {}).get("binary_data", every) for one in body.outputs}
+    return Infer(columns, body.id, wanted, frozenset(name for name, said in asked.items() if said))
 
 
-def answer(given: Answer, endpoint: str, signature: Signature, outputs: Sequence[str]) -> bytes:
-    """An answer as the body of a response."""
+def answer(
+    given: Answer, endpoint: str, signature: Signature, outputs: Sequence[str], raw: Collection[str] = ()
+) -> tuple[bytes, int]:
+    """An answer as a body, and how much of it is JSON: 0 where all is. Outputs in ``raw`` come as bytes."""
     tensors = [_output(name, given.outputs, signature) for name in outputs]
-    return _encode({"model_name": endpoint, "model_version": given.variant, "id": given.id, "outputs": tensors})
+    tail = []
+    for tensor in tensors:
+        if tensor["name"] in raw:
+            tail.append(binary.written(tensor.pop("data"), tensor["datatype"]))
+            tensor["parameters"] = {binary.SIZE: len(tail[-1])}
+    head = _encode({"model_name": endpoint, "model_version": given.variant, "id": given.id, "outputs": tensors})
+    return (b"".join([head, *tail]), len(head)) if tail else (head, 0)
 
 
 def server() -> dict[str, Any]:
     """What ``GET /v2`` says."""
-    return {"name": "rivals", "version": __version__, "extensions": []}
+    return {
+        "name": "rivals",
+        "version": __version__,
+        "extensions": ["binary_tensor_data", "model_repository", "statistics"],
+    }
 
 
 def model(table: RoutingTable, inputs: Sequence[Column], signature: Signature, variant: str = "") -> dict[str, Any]:
@@ -152,13 +178,20 @@ def reason(error: Exception) -> str:
     return str(error).rstrip(".")
 
 
+def _rows(tensor: Tensor) -> int:
+    """How many values a tensor has, as a column. Raises ``RequestError``."""
+    if len(tensor.shape) == 1 or (len(tensor.shape) == 2 and tensor.shape[1] == 1):  # noqa: PLR2004 -- [rows, 1]
+        return tensor.shape[0]
+    raise RequestError(f"Input {tensor.name!r} has shape {tensor.shape}; a column has [rows] or [rows, 1].")
+
+
 def _column(tensor: Tensor) -> Sequence[Any]:
     """A tensor's values as a column; its shape and datatype are believed only where they fit."""
     data, types = tensor.data, TYPES.get(tensor.datatype)
     if types is None:
         raise RequestError(f"Input {tensor.name!r}: datatype {tensor.datatype[:20]!r} is none of {', '.join(TYPES)}.")
     if data is None:
-        raise RequestError(f"Input {tensor.name!r} has no 'data': send tensors as JSON, with binary_data off.")
+        raise RequestError(f"Input {tensor.name!r} has neither 'data' nor a {binary.SIZE} under 'parameters'.")
     if len(tensor.shape) == 2 and tensor.shape[1] == 1:  # noqa: PLR2004 -- [rows, 1]
         data = [one[0] if type(one) is list and len(one) == 1 else one for one in data]
     elif len(tensor.shape) != 1:
