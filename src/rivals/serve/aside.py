@@ -35,7 +35,7 @@ COMMAND = (sys.executable, "-m", "rivals.serve.aside")
 LOAD = 60.0  # seconds to be ready in
 HANG = 30.0  # seconds without an answer after which the process is ended
 FIRST, LAST = 1.0, 60.0  # seconds before a process that ended is started again: doubled each time
-GRACE = 0.2  # seconds it has to end by itself
+GRACE = 5.0  # seconds that one which closed its socket has to end by itself
 NICE = 10  # whoever answers clients goes first
 LENGTH = struct.Struct("!I")
 EXACT = 1 << 63  # integers of this size are no msgpack; models take floats anyway
@@ -78,8 +78,9 @@ class Aside:
         except (OSError, EOFError, msgspec.MsgspecError) as error:
             link, self._link = self._link, None
             self._again, self._wait = time.monotonic() + self._wait, min(2 * self._wait, LAST)
-            why = f"gave no answer in {HANG:g} s" if isinstance(error, TimeoutError) else "ended"
-            raise BundleError(f"Its process {why} (exit {link.end()}).") from error
+            hangs = isinstance(error, TimeoutError)
+            why = f"gave no answer in {HANG:g} s" if hangs else "ended"
+            raise BundleError(f"Its process {why} (exit {link.end(0.0 if hangs else GRACE)}).") from error
         self._wait = FIRST
         return told
 
@@ -123,10 +124,10 @@ class _Link:
             raise EOFError
         return told
 
-    def end(self) -> int:
-        """End the process, if it does not by itself; how it ended."""
+    def end(self, grace: float = GRACE) -> int:
+        """End the process, if it does not by itself within ``grace`` seconds; how it ended."""
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(GRACE)
+            self._process.wait(grace)
         self._end()
         return self._process.wait()
 
