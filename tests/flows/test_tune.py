@@ -154,6 +154,31 @@ def test_train_builds_the_best_of_every_variant_and_a_longer_budget_goes_on(tmp_
 
 
 @pytest.mark.slow
+def test_the_best_that_keeps_the_limits_is_built_and_the_others_say_what_they_broke(tmp_path: Path) -> None:
+    alone = {"    tune: {use: random, with: {space: auto}}\n": ""}
+    forest = {
+        "estimator: LogisticRegression}\n    tune": "estimator: ExtraTreesClassifier, max_depth: 4}\n    tune",
+        "{C: {float: [0.001, 10], log: true}, encode.min_frequency: {int: [1, 90]}}": "{n_estimators: [2, 8, 150, 220]}",
+    }
+    folder = project(tmp_path / "p", "grid", "{trials: 12, race: false, limits: {size_mb: 0.05}}", **alone, **forest)
+    report, _ = train(folder)
+    assert not report.failed
+    built = {one.variant: one for one in report.trained}
+    assert built["logistic"].bytes <= 50_000
+    over = [t for t in trials(folder).popitem()[1] if t["over"]]
+    assert over
+    assert all("MB, 0.05 are allowed (tuning.limits.size_mb)" in t["over"] for t in over)
+    kept = [t["loss"] for t in trials(folder).popitem()[1] if not t["over"]]
+    store = open_workspace(folder).store
+    assert store.trained_extras("logistic")["tuned"]["loss"] == min(kept)
+    store.close()
+    text = (folder / "rivals.yaml").read_text()
+    (folder / "rivals.yaml").write_text(text.replace("size_mb: 0.05", "latency_ms: 0.000001"))
+    report, _ = train(folder)
+    assert "no trial keeps the limits" in report.failed["logistic"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("scheduler", ["asha", "pbt"])
 def test_ray_tune_spends_its_slice_and_every_trial_is_written_down(tmp_path: Path, scheduler: str) -> None:
     alone = {

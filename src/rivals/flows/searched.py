@@ -15,7 +15,7 @@ from rivals.build.plan import search_key
 from rivals.flows.trial import before
 from rivals.flows.workspace import Workspace
 from rivals.registry.builds import builds
-from rivals.tune.search import Tried
+from rivals.tune.search import Tried, best_of
 
 ENOUGH = 12  # finished trials that say something about options
 
@@ -55,8 +55,7 @@ def _summary(name: str, trials: Sequence[Tried], total: float) -> Searched:
     seconds = list(accumulate(one.seconds for one in trials))
     losses = accumulate((one.loss if one.whole else math.inf for one in trials), min)
     history = tuple((spent, loss) for spent, loss in zip(seconds, losses, strict=True) if math.isfinite(loss))
-    whole = [one for one in trials if one.whole]
-    best = min(whole, key=lambda one: (one.loss, one.number)).params if whole else {}
+    best = found.params if (found := best_of(trials)) else {}
     stopped, failed = sum(one.stopped for one in trials), sum(bool(one.error) for one in trials)
     share = seconds[-1] / total if total else 0.0
     return Searched(name, len(trials), stopped, failed, seconds[-1], share, best, history, importance(trials))

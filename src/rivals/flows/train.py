@@ -27,7 +27,7 @@ from rivals.build.train import READY, Fitted, Job, pipeline, train
 from rivals.build.whole import is_whole
 from rivals.ensemble.family import Ensemble
 from rivals.errors import RivalsError
-from rivals.flows import provenance, tracked
+from rivals.flows import limits, provenance, tracked
 from rivals.flows.reading import Data, read_data
 from rivals.flows.schema import remember_schema
 from rivals.flows.trial import options, plain
@@ -225,7 +225,9 @@ class _Build:
         open_, features = [], dict[str, Path]()
         for study in studies:
             variant = self.workspace.spec.variant(study.name)
-            if receipt.kept(self.workspace.state / "bank" / self.plan.wishes[study.name]):
+            if self._earlier(study.name):
+                if study.best:
+                    self.best[study.name] = study.best
                 continue
             try:
                 features[study.name] = self.features[variant.data, variant.features or "", variant.columns].result()
@@ -235,7 +237,7 @@ class _Build:
         if open_:
             rows = {name: self.rows[self.workspace.spec.set_of(name)] for name in features}
             bench = Bench(self.workspace.state / "tuning", rows, features, self.backend)
-            self.best = tune(
+            self.best |= tune(
                 self.workspace.spec, open_, keys, bench, lambda name, said: self.tell(BuildEvent(name, "tuning", said))
             )
         for study in open_:
@@ -248,7 +250,7 @@ class _Build:
         running: dict[Future[Made], str] = {}
         for name in (name for name in names if name not in self.failed):
             # Built by a process whose coordinator did not live to hear of it.
-            if earlier := receipt.kept(self.workspace.state / "bank" / self.plan.wishes[name]):
+            if earlier := self._earlier(name):
                 self._register(name, earlier)
                 continue
             try:
@@ -261,9 +263,26 @@ class _Build:
         for future in as_completed(running):
             name = running[future]
             try:
-                self._register(name, future.result())
+                self._register(name, self._within(name, future.result()))
             except RivalsError as error:
                 self._fail(name, error)
+
+    def _earlier(self, name: str) -> Made | None:
+        """What a build that did not live to register it has left, if it keeps the limits."""
+        made = receipt.kept(self.workspace.state / "bank" / self.plan.wishes[name])
+        searched = self.workspace.spec.variant(name).tune
+        return None if made and searched and limits.broken(self.workspace.spec.tuning.limits, made.bundle) else made
+
+    def _within(self, name: str, made: Made) -> Made:
+        """The build, or that of the best trial that keeps the limits. Raises ``RivalsError`` where none does."""
+        folder = self.workspace.state / "tuning" / search_key(self.plan.asked[name])
+        while name in self.best and (why := limits.broken(self.workspace.spec.tuning.limits, made.bundle)):
+            found = limits.give_up(folder, self.best[name], why)
+            if found is None:
+                raise RivalsError(f"no trial keeps the limits; of the last one: {why}")
+            self.best[name] = found
+            made = self.backend.submit(build_one, self._order(self.workspace.spec.variant(name))).result()
+        return made
 
     def _order(self, variant: VariantSpec) -> Order:
         state, name = self.workspace.state, variant.name

@@ -310,6 +310,13 @@ class EndpointSpec(Part):
     webhooks: tuple[WebhookSpec, ...] = ()
 
 
+class BoundSpec(Part):
+    """What the best of a search may cost when it answers, as it is measured at build."""
+
+    latency_ms: float | None = Field(default=None, gt=0)  # one row, median
+    size_mb: float | None = Field(default=None, gt=0)
+
+
 class TuningSpec(Part):
     """One budget for all searches: seconds of computing, over all workers, or a number of trials, or both."""
 
@@ -320,6 +327,7 @@ class TuningSpec(Part):
     trials: int | None = Field(default=None, gt=0)
     floor: Share = 0.25  # of an equal share: every variant gets as much
     race: bool = True  # stop trials that will not beat the variant's best
+    limits: BoundSpec = BoundSpec()
 
     @property
     def seconds(self) -> float | None:

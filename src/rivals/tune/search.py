@@ -27,11 +27,17 @@ class Tried:
     stopped: bool = False
     error: str = ""
     number: int = 0  # in the order they were asked
+    over: str = ""  # the limit that its bundle does not keep
 
     @property
     def whole(self) -> bool:
-        """Whether all folds were fitted."""
-        return not self.stopped and math.isfinite(self.loss)
+        """Whether all folds were fitted, and nothing speaks against it."""
+        return not self.stopped and math.isfinite(self.loss) and not self.over
+
+
+def best_of(tried: Iterable[Tried]) -> Tried | None:
+    """The whole trial with the least loss, the earlier one of equals."""
+    return min((one for one in tried if one.whole), key=lambda one: (one.loss, one.number), default=None)
 
 
 class Search:
@@ -59,8 +65,7 @@ class Search:
     @property
     def best(self) -> Tried | None:
         """The whole trial with the least loss, the earlier one of equals."""
-        whole = [one for one in self.tried.values() if one.whole]
-        return min(whole, key=lambda one: (one.loss, one.number)) if whole else None
+        return best_of(self.tried.values())
 
     def ask(self) -> tuple[int, dict[str, Any]] | None:
         """The next point and its number: first the variant as it is; None: there is none."""
