@@ -87,6 +87,17 @@ def test_outside_a_repository_and_without_git_nothing_fails(tmp_path: Path, monk
     assert (outside.commit, outside.branch, outside.dirty, outside.diff) == ("", "", True, "")
 
 
+def test_what_a_package_brings_inside_itself_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = lineage(tmp_path)
+    inside = tmp_path / "package" / "bundled"
+    (inside / "stowaway-1.0.dist-info").mkdir(parents=True)
+    (inside / "stowaway-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: stowaway\nVersion: 1.0\n")
+    monkeypatch.syspath_prepend(inside)
+    assert lineage(tmp_path).packages["stowaway"] == "1.0"
+    (tmp_path / "package" / "__init__.py").touch()
+    assert lineage(tmp_path).packages == before.packages
+
+
 def test_nothing_of_the_repositorys_own_is_run(repository: Path, tmp_path: Path) -> None:
     trap = tmp_path / "trap"
     trap.write_text(f"#!/bin/sh\ntouch '{tmp_path}/sprung'\n")

@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -149,7 +150,9 @@ def _bounded(text: str) -> str:
 
 def _packages() -> dict[str, str]:
     found: dict[str, str] = {}
-    for one in distributions():  # in the order of the search path: the first is the one that is imported
+    # What a package brings inside itself, as Ray does, is on the path once that was imported: it is not installed.
+    paths = [path for path in sys.path if not (Path(path).parent / "__init__.py").is_file()]
+    for one in distributions(path=paths):  # in the order of the search path: the first is the one that is imported
         if name := one.metadata["Name"]:
             found.setdefault(name, one.version)
     return dict(sorted(found.items(), key=lambda item: item[0].lower()))
