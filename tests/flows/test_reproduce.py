@@ -112,6 +112,7 @@ def test_a_run_is_built_again_whatever_the_code_is_now(made: Workspace) -> None:
     assert git(made.folder, "worktree", "list").count("\n") == 0  # the worktree is gone
 
 
+@pytest.mark.slow
 def test_data_that_changed_is_named_and_nothing_is_built(made: Workspace) -> None:
     rows(made.folder, seed=1)
     with pytest.raises(RivalsError, match=r"the data of source 'csv' is not what it was \(column a changed"):
@@ -119,6 +120,7 @@ def test_data_that_changed_is_named_and_nothing_is_built(made: Workspace) -> Non
     assert git(made.folder, "worktree", "list").count("\n") == 0
 
 
+@pytest.mark.slow
 def test_a_commit_that_is_gone_and_a_build_nobody_knows_are_sentences(made: Workspace) -> None:
     for name, sentence in (("plian", "Did you mean 'plain'"), ("0" * 8, "no build"), ("abc", "no build")):
         with pytest.raises(RivalsError, match=sentence):
@@ -180,6 +182,7 @@ def test_rows_are_compared_by_id_in_any_order() -> None:
     assert hashed(one) != hashed(turned)
 
 
+@pytest.mark.slow
 def test_one_query_joins_run_data_and_rollouts(made: Workspace) -> None:
     found = lineage_of(made)
     assert {one.variant for one in found} == {"plain", "own", "searched"}

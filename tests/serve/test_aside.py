@@ -74,8 +74,13 @@ def test_a_number_beyond_64_bits_is_asked_as_the_float_it_is_to_a_model(tmp_path
 
 
 def test_a_bundle_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
+    spoilt = Aside(tmp_path, bundle(tmp_path, 0.5, spoilt=True))
     with pytest.raises(BundleError, match="answers its probe"):
-        Aside(tmp_path, bundle(tmp_path, 0.5, spoilt=True))
+        spoilt.tell(ONE)
+    digest = bundle(tmp_path, 0.25)
+    (tmp_path / digest / "stranger").touch()
+    with pytest.raises(BundleError, match="is not what its name says"):
+        Aside(tmp_path, digest)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """A variant in a process of its own, for whoever may sleep, crash or compute for long without anybody noticing.
 
 ``Aside`` starts it and asks it; ``python -m rivals.serve.aside SOCKET BUNDLES DIGEST`` is the process. They speak
-msgpack over a socket pair, each message behind its length: first the process tells the variant's signature, then every
-message with requests gets one with what they got. Nothing but that passes, so nothing the model prints or holds can
+msgpack over a socket pair, each message behind its length: first the process says that it is loaded, then every message
+with requests gets one with what they got. Nothing but that passes, so nothing the model prints or holds can
 reach the worker, and the interpreter it computes in is not the loop's.
 """
 
@@ -24,10 +24,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from rivals.bundles import folder_digest, read_manifest
 from rivals.errors import BundleError, RivalsError
 from rivals.serve.asking import Told, tell
 from rivals.serve.runtimes import open_bundle
-from rivals.values import Columns, Signature
+from rivals.values import Columns
 
 log = logging.getLogger("rivals.aside")
 
@@ -44,27 +45,30 @@ T = TypeVar("T")
 
 
 class Hello(msgspec.Struct):
-    """The first message: what the variant takes and gives, or why it cannot be asked."""
+    """The first message: it is loaded, or the reason why it cannot be."""
 
-    signature: Signature | None = None
     reason: str = ""
 
 
 class Aside:
-    """The bundle ``digest``, asked in a process of its own.
+    """The bundle ``digest``, asked in a process of its own, which loads while others go on.
 
-    Raises ``BundleError`` where the bundle cannot be opened. The process ends with this object, and with this process.
+    Raises ``BundleError`` where the bundle is not what its name says. The process ends with this object, and with this
+    process.
     """
 
     def __init__(self, bundles: Path, digest: str) -> None:
         self._words = (str(bundles), digest)
         self._wait, self._again = FIRST, 0.0
         self._turn = threading.Lock()  # a lane that ends may meet the one that follows it
+        folder = bundles / digest
+        if (actual := folder_digest(folder)) != digest:
+            raise BundleError(f"Bundle {digest[:12]} is not what its name says (its files make {actual[:12]}).")
+        self.signature = read_manifest(folder).signature
         self._link: _Link | None = _Link(self._words)
-        self.signature = self._link.signature
 
     def tell(self, parts: Sequence[Columns]) -> list[Told]:
-        """Ask. Raises ``BundleError`` where the process died or hangs; it is started again for a later call."""
+        """Ask. Raises ``BundleError`` where it cannot be opened, died or hangs; a later call starts it again."""
         with self._turn:
             return self._tell(parts)
 
@@ -74,7 +78,13 @@ class Aside:
                 raise BundleError("Its process ended, and is not started again yet.")
             self._link = _Link(self._words)
         try:
+            self._link.greet()
             told = self._link.ask(parts)
+        except BundleError:
+            self._link.end(0.0)
+            self._link = None
+            self._again, self._wait = time.monotonic() + self._wait, min(2 * self._wait, LAST)
+            raise
         except (OSError, EOFError, msgspec.MsgspecError) as error:
             link, self._link = self._link, None
             self._again, self._wait = time.monotonic() + self._wait, min(2 * self._wait, LAST)
@@ -99,16 +109,17 @@ class _Link:
         self._socket, self._process = ours, process
         # Not __del__: this runs at the end of the interpreter too.
         self._end = weakref.finalize(self, _end, ours, process)
-        ours.settimeout(LOAD)
-        try:
-            hello = receive(ours, Hello)
-        except (OSError, EOFError, msgspec.MsgspecError) as error:
-            raise BundleError(f"Bundle {words[1][:12]}: its process did not come up (exit {self.end()}).") from error
-        if hello.signature is None:
-            self.end()
-            raise BundleError(hello.reason)
-        self.signature = hello.signature
-        ours.settimeout(HANG)
+        self._greeted = False
+
+    def greet(self) -> None:
+        """Wait until it is loaded. Raises ``BundleError`` with its reason where it cannot be."""
+        if self._greeted:
+            return
+        self._socket.settimeout(LOAD)
+        if reason := receive(self._socket, Hello).reason:
+            raise BundleError(reason)
+        self._socket.settimeout(HANG)
+        self._greeted = True
 
     def ask(self, parts: Sequence[Columns]) -> list[Told]:
         try:
@@ -179,7 +190,7 @@ def main() -> None:
         except RivalsError as error:
             send(link, Hello(reason=str(error)))
             return
-        send(link, Hello(predictor.signature))
+        send(link, Hello())
         while True:
             try:
                 parts = receive(link, list[Columns])
