@@ -33,6 +33,11 @@ def body(when: float) -> dict[str, object]:
     }
 
 
+def shadows(server: Server) -> int:
+    """Shadow answers the control process has read so far."""
+    return int(server.api("/api/status")["counts"].get("logistic", {}).get("shadows", 0))
+
+
 def test_slices_rewards_and_latency_reach_the_judges(project: Path, serve: Callable[..., Server]) -> None:
     file = project / "rivals.yaml"
     text = file.read_text()
@@ -50,6 +55,8 @@ def test_slices_rewards_and_latency_reach_the_judges(project: Path, serve: Calla
         assert status == 200
         told = [{"id": f"r{number}/{row}", "label": row, "reward": 3.0} for row in (0, 1)]
         assert server.request("POST", "/v2/feedback", told)[0] == 200
+        if number % 10 == 0:  # a replayed day takes a second: a block must not close before its shadows answered
+            wait_until(lambda: shadows(server) == 2 * (number + 1), 30, server.log)  # noqa: B023 -- waited for in the same turn
     bench = open_workspace(project)
     running = bench.store.active_rollout("toy")
     assert running is not None

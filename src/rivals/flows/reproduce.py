@@ -56,9 +56,9 @@ def reproduce(workspace: Workspace, name: str) -> Reproduced:
     differs = list(answer["causes"])
     if told["python"] != now.python:
         differs.append(f"python was {told['python']}, is {now.python}")
-    if told["packages_digest"] != now.packages_digest and hashed(before) != hashed(after):
-        differs.append("other versions of packages are installed: `rivals diff` names them after a new build")
     hashes = (hashed(before), hashed(after))
+    if told["packages_digest"] != now.packages_digest and hashes[0] != hashes[1]:
+        differs.append("other versions of packages are installed: `rivals diff` names them after a new build")
     return Reproduced(build.name, hashes[0] == hashes[1], hashes, rows, tuple(differs), told["commit"])
 
 

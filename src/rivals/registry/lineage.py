@@ -76,7 +76,7 @@ def _code(folder: Path) -> tuple[str, str, bool, str]:
         diff = _git(
             folder, "diff", "--binary", "--no-ext-diff", "--no-textconv", "--no-color", commit, "--", ":/", _OURS
         )
-    root = Path(_git(folder, "rev-parse", "--show-toplevel").strip() or folder)
+    root = root_of(folder) or folder
     small = [name for name in untracked if commit and _small(root / name)]
     diff += "".join(_added(root, name) for name in small)
     diff += "".join(f"untracked: {name}\n" for name in untracked if name not in small)

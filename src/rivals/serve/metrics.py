@@ -106,10 +106,7 @@ class EndpointTally:
 
 def exposition(folder: Path, table: RoutingTable | None) -> bytes:
     """The numbers of all workers, in Prometheus' text format."""
-    totals: dict[str, float] = defaultdict(float)
-    for path in sorted(folder.glob("*.counters")):
-        for series, value, _ in _series(path.read_bytes()):
-            totals[series] += value
+    totals = _totals(folder)
     for arm in table.arms if table else ():
         labels = f'endpoint="{_escaped(table.endpoint if table else "")}",variant="{_escaped(arm.variant)}"'
         totals[f"rivals_variant_weight_ratio{{{labels}}}"] = arm.weight
@@ -126,17 +123,25 @@ def answered(folder: Path, endpoint: str) -> dict[str, tuple[int, int, float]]:
     """Over all workers, by variant: answers that were right, those that were not, and the seconds of both."""
     found: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
     label = f'endpoint="{_escaped(endpoint)}",variant="'
+    for series, value in _totals(folder).items():
+        name, _, labels = series.partition("{")
+        if not labels.startswith(label):
+            continue
+        variant = labels.removeprefix(label).partition('"')[0]
+        if name == "rivals_requests_total":
+            found[variant][0 if f'outcome="{Outcome.OK.value}"' in labels else 1] += value
+        elif name == "rivals_request_duration_seconds_sum":
+            found[variant][2] += value
+    return {name: (int(good), int(bad), seconds) for name, (good, bad, seconds) in found.items()}
+
+
+def _totals(folder: Path) -> dict[str, float]:
+    """Every series over all workers."""
+    totals: dict[str, float] = defaultdict(float)
     for path in sorted(folder.glob("*.counters")):
         for series, value, _ in _series(path.read_bytes()):
-            name, _, labels = series.partition("{")
-            if not labels.startswith(label):
-                continue
-            variant = labels.removeprefix(label).partition('"')[0]
-            if name == "rivals_requests_total":
-                found[variant][0 if f'outcome="{Outcome.OK.value}"' in labels else 1] += value
-            elif name == "rivals_request_duration_seconds_sum":
-                found[variant][2] += value
-    return {name: (int(good), int(bad), seconds) for name, (good, bad, seconds) in found.items()}
+            totals[series] += value
+    return totals
 
 
 def _cumulate(totals: dict[str, float]) -> None:

@@ -25,10 +25,7 @@ _encode = msgspec.json.Encoder().encode
 
 def invocations(raw: bytes) -> Mapping[str, Sequence[Any]]:
     """Read a JSON body as columns. Raises ``RequestError`` with a sentence."""
-    try:
-        body = msgspec.json.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise RequestError(f"The body is not JSON: {reason(error)}.") from None
+    body = _decoded(raw)
     given = [name for name in FORMATS if isinstance(body, dict) and name in body]
     if len(given) != 1 or set(body) - {given[0], "params"}:
         raise RequestError(f"The body is an object with one of these keys: {', '.join(FORMATS)}.")
@@ -44,10 +41,7 @@ def invocations(raw: bytes) -> Mapping[str, Sequence[Any]]:
 
 def instances(raw: bytes, columns: Sequence[Column]) -> Mapping[str, Sequence[Any]]:
     """Read the body of KServe's v1 ``:predict``: rows as objects, or as lists in the order of the inputs."""
-    try:
-        body = msgspec.json.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise RequestError(f"The body is not JSON: {reason(error)}.") from None
+    body = _decoded(raw)
     rows = body.get("instances") if isinstance(body, dict) else None
     if not isinstance(rows, list) or set(body) - {"instances", "parameters"}:
         raise RequestError("The body is an object with 'instances', a list of rows.")
@@ -72,6 +66,13 @@ def csv_rows(raw: bytes, columns: Sequence[Column]) -> Mapping[str, Sequence[Any
 def predictions(given: Answer) -> bytes:
     """An answer as the body of a response."""
     return _encode({"predictions": given.outputs})
+
+
+def _decoded(raw: bytes) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestError(f"The body is not JSON: {reason(error)}.") from None
 
 
 def _split(body: Any) -> Mapping[str, Sequence[Any]]:
