@@ -85,7 +85,11 @@ class Combiner(Protocol):
 
 @runtime_checkable
 class Policy(Protocol):
-    """Who answers this request. It obeys the table and learns nothing in the request."""
+    """Who answers this request. It obeys the table and learns nothing in the request.
+
+    It may say what it needs, each a set of names: ``headers`` it looks at (in lower case; others do not reach it),
+    ``columns`` it looks at beside the models' inputs, and ``variants`` it chooses though no rollout has made them arms.
+    """
 
     def choose(self, table: RoutingTable, request: Request, rng: Random) -> Choice:
         """An arm, with the propensity of every arm."""
@@ -134,6 +138,9 @@ class Backend(Protocol):
     """A place where work runs."""
 
     workers: int  # tasks that run side by side
+
+    def warm(self, *modules: str) -> None:
+        """Tasks that need these modules will come: load them where tasks start, if that saves time."""
 
     def submit(self, task: Callable[[Item], Result], item: Item) -> Future[Result]:
         """Start ``task(item)``; the future raises what the task raised, ``OutOfTime`` or ``OutOfMemory``."""

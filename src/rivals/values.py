@@ -153,6 +153,17 @@ class RoutingTable:
     rollout: str = ""  # the rollout that asked for this table, if any
     holdout: Holdout | None = None
     layer: Layer | None = None
+    named: tuple[Arm, ...] = ()  # whom the policy may choose by name; they own no slots
+
+    @property
+    def answering_by_name(self) -> tuple[Arm, ...]:
+        """Those of ``named`` that are asked: not where the table has the name already, with whatever bundle."""
+        known = {one.variant for one in self.arms} | {one.variant for one in self.shadows}
+        return tuple(arm for arm in self.named if arm.variant not in known)
+
+    def answers(self, variant: str) -> bool:
+        """Whether clients may meet the variant."""
+        return any(arm.variant == variant for arm in (*self.arms, *self.answering_by_name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +176,7 @@ class Request:
     time: float
     pin: str = ""  # a variant asked for by name
     deadline_ms: float = 0.0  # 0: none
+    headers: Mapping[str, str] = field(default_factory=dict)  # those the policy looks at, by name in lower case
 
 
 @dataclass(frozen=True, slots=True)

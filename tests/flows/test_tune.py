@@ -15,7 +15,8 @@ from rivals.build.folds import split
 from rivals.build.pipeline import StepsJob, keep, share
 from rivals.build.rows import prepare
 from rivals.errors import RivalsError
-from rivals.flows.train import BuildEvent, BuildReport, plan_project, train_project
+from rivals.flows.events import BuildEvent, BuildReport
+from rivals.flows.train import plan_project, train_project
 from rivals.flows.trial import before
 from rivals.flows.tune import Bench, searches, tune
 from rivals.flows.workspace import open_workspace
@@ -72,6 +73,9 @@ class Here:
     """A backend without processes."""
 
     workers = 1
+
+    def warm(self, *modules: str) -> None:
+        """They are here."""
 
     def submit(self, task: Callable[[Any], Any], item: Any) -> Future[Any]:
         done: Future[Any] = Future()

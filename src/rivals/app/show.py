@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rivals.decide.compare import Leaderboard
     from rivals.decide.disagreement import Disagreement
     from rivals.flows.certify import Certificate
+    from rivals.flows.events import BuildEvent, BuildReport
     from rivals.flows.replay import Replayed
-    from rivals.flows.train import BuildEvent, BuildReport
 
 
 class BuildDisplay:

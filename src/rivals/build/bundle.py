@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from rivals.build.additive import to_native
 from rivals.build.convert import modules_of, to_onnx
+from rivals.build.leftovers import DRAFT
 from rivals.build.mlmodel import write_mlmodel
 from rivals.build.parity import compare, latency
 from rivals.build.reference import edges, sketch
@@ -44,7 +45,6 @@ from rivals.protocols import Opener, Predictor
 from rivals.values import Column, Columns, Signature, Use
 
 BOOSTERS = {"lightgbm": "lightgbm", "xgboost": "xgboost-cpu", "catboost": "catboost"}  # packages by module
-DRAFT = ".draft-"  # bundles being written
 PARITY_ROWS = 2_000
 PROBE_ROWS = 32
 CATEGORIES = 1_000  # of a text input that are listed in the manifest

@@ -16,9 +16,8 @@ import msgspec
 
 from rivals.build.bank import FILE
 from rivals.build.bundle import Bundle
-from rivals.build.train import PIPELINE, Fitted
-
-RECEIPT = "made.json"
+from rivals.build.leftovers import RECEIPT
+from rivals.build.train import Fitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +47,6 @@ def kept(into: Path) -> Made | None:
         return None
     there = (made.fitted.into / FILE).exists() and made.bundle.folder.exists()
     return made if there and made.fitted.into == into else None
-
-
-def tidy(banks: Path) -> None:
-    """Remove what a build that was killed has left half done. Only for whoever holds the project's build lock."""
-    for pattern in (f"*/.{RECEIPT}.*", f"*/.{FILE}.*", f"*/{PIPELINE}"):
-        for leftover in banks.glob(pattern):
-            leftover.unlink(missing_ok=True)
 
 
 def _path(kind: type, value: Any) -> Any:

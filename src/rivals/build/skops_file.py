@@ -10,13 +10,13 @@ import re
 import zipfile
 from typing import Any
 
-import skops.io
-
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first a zip file can tell
 
 
 def dump(pipeline: Any) -> bytes:
     """Write without pickle. Raises whatever skops raises on an object it cannot take apart."""
+    import skops.io  # noqa: PLC0415 -- seconds: it loads all of scikit-learn, and torch where that is installed
+
     with zipfile.ZipFile(io.BytesIO(skops.io.dumps(pipeline))) as archive:
         members = {info.filename: archive.read(info) for info in archive.infolist()}
     schema = members.pop("schema.json").decode()

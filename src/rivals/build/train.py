@@ -18,6 +18,7 @@ from rivals.build import bank
 from rivals.build.bank import HELD_OUT, Bank
 from rivals.build.evaluate import scores
 from rivals.build.folds import Split
+from rivals.build.leftovers import PIPELINE
 from rivals.build.pipeline import FINAL, arrays, fitted_steps, kept
 from rivals.build.rows import Rows, narrowed
 from rivals.build.scratch import get, put
@@ -28,7 +29,6 @@ from rivals.plugins import make
 from rivals.protocols import Family
 from rivals.values import Scores, Signature, Use
 
-PIPELINE = "pipeline.pickle"
 READY = "ready"
 
 

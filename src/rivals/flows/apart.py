@@ -9,6 +9,7 @@ import msgspec
 
 from rivals.errors import RivalsError
 from rivals.flows.fences import fences_of
+from rivals.flows.routing import named_arms
 from rivals.flows.workspace import Workspace
 from rivals.registry.ledger import Ledger
 from rivals.registry.transaction import Transaction
@@ -23,9 +24,10 @@ def keep_apart(tx: Transaction, workspace: Workspace, table: RoutingTable) -> Ro
 
 
 def follow_project(workspace: Workspace, table: RoutingTable, now: float) -> RoutingTable:
-    """The table in force, with what the project file says now of units that are kept apart."""
+    """The table in force, with what the project file says now of its policy and of units that are kept apart."""
     with workspace.store.transaction() as tx:
-        wanted = keep_apart(tx, workspace, table)
+        policy = workspace.endpoint.policy
+        wanted = replace(keep_apart(tx, workspace, table), policy=policy, named=named_arms(workspace, tx))
         if wanted == table:
             return table
         wanted = replace(wanted, revision=table.revision + 1)

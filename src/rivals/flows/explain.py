@@ -70,8 +70,13 @@ def _archived(workspace: Workspace, request_id: str) -> list[Exposure]:
 def _table(table: RoutingTable, primary: Exposure) -> dict[str, Any]:
     unit = primary.unit
     aside = apart(table, unit)
-    pinned = primary.propensity.get(primary.variant) == 1 and aside is None and len(table.arms) > 1
-    rule = f"{aside[1]}: no rollout touches this unit" if aside else "pinned by the request" if pinned else "by slot"
+    certain = primary.propensity.get(primary.variant) == 1
+    if aside:
+        rule = f"{aside[1]}: no rollout touches this unit"
+    elif certain and table.named and len(primary.propensity) > 1:
+        rule = f"by a rule of the policy {table.policy.name}"
+    else:
+        rule = "pinned by the request" if certain and len(table.arms) > 1 else "by slot"
     return {
         "revision": table.revision,
         "champion": table.champion,

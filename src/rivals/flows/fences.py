@@ -12,9 +12,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -25,7 +23,6 @@ from rivals.errors import Conflict, DataError, RivalsError, RolloutError
 from rivals.flows.workspace import Workspace
 from rivals.registry.ledger import Ledger
 from rivals.registry.transaction import Transaction
-from rivals.spec.windows import Window
 from rivals.statistics.fdr import Budget
 from rivals.values import Phase, Rollout, Status, Verdict, Version
 
@@ -145,18 +142,12 @@ def standing(workspace: Workspace, now: float) -> Standing:
         kept(store.state(_key(endpoint.name))),
         shared=(store.state(SHARED) or b"").decode(),
         windows=tuple(one.text for one in endpoint.windows),
-        open=not endpoint.windows or any(is_open(one, now) for one in endpoint.windows),
+        open=not endpoint.windows or any(one.open(now) for one in endpoint.windows),
         promoted=tuple(promoted),
         per=cap.per if cap else 0.0,
         most=cap.most if cap else None,
         approval=endpoint.approval == "promote",
     )
-
-
-def is_open(window: Window, now: float) -> bool:
-    """Whether ``now`` lies in it, on its own zone's clock."""
-    there = datetime.fromtimestamp(now, ZoneInfo(window.zone))
-    return window.holds(there.weekday(), 60 * there.hour + there.minute)
 
 
 def told(workspace: Workspace, running: Rollout | None, now: float) -> dict[str, Any]:

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from rivals.decide.compare import Leaderboard
     from rivals.flows.asked import Asked
     from rivals.flows.begin import Started
+    from rivals.flows.events import BuildReport
     from rivals.flows.fences import Preflight
     from rivals.flows.gated import GateReport
     from rivals.flows.live import Serving
-    from rivals.flows.train import BuildReport
     from rivals.values import Rollout, Strategy, Trained
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from rivals import plugins
+from rivals.bundles import read_manifest
+from rivals.errors import RivalsError, SpecError
 from rivals.flows import fences
 from rivals.flows.workspace import Workspace
+from rivals.protocols import Policy
 from rivals.registry.ledger import Ledger
 from rivals.registry.transaction import Transaction
 from rivals.statistics.assignment import reweight
@@ -48,12 +52,15 @@ def routes(
     challenger = Arm(rollout.challenger.variant, rollout.challenger.digest, 1.0)
     shares: Mapping[Arm, float] = {_arm(one): one.share for one in others if one.share > 0}
     pairs = [Shadow(one.challenger.variant, one.challenger.digest) for one in others]
+    named = table.named
     match instruction:
         case Promote(warm):
             first, shares = challenger, {}
             pairs = [Shadow(champion.variant, champion.digest)] if warm else []
         case RollBack():
             first = champion
+            failed = rollout.challenger
+            named = tuple(one for one in named if (one.variant, one.digest) != (failed.variant, failed.digest))
         case SetRoutes(share, paired):
             first, shares = champion, {**shares, **({challenger: share} if share > 0 else {})}
             pairs += [Shadow(challenger.variant, challenger.digest)] if paired else []
@@ -72,6 +79,7 @@ def routes(
         slots=reweight(table.slots, [arm.variant for arm in table.arms], list(weights), list(weights.values())),
         shadows=tuple(shadow for name, shadow in shadows.items() if name not in names or len(names) > 1),
         rollout="" if ended else others[-1].id if rollout.phase.final else rollout.id,
+        named=named,
     )
 
 
@@ -80,6 +88,22 @@ def standing_shadows(workspace: Workspace, champion: str, tx: Transaction | None
     out = {champion, *fences.fences_of(workspace, tx).quarantined}
     names = [name for name in workspace.endpoint.shadows if name not in out]
     return [Shadow(name, workspace.trained(name).digest) for name in names]
+
+
+def named_arms(workspace: Workspace, tx: Transaction | None = None) -> tuple[Arm, ...]:
+    """Whom the project's policy names, but those in quarantine. Raises ``RivalsError`` where one cannot answer."""
+    policy = plugins.make(Policy, workspace.endpoint.policy)
+    out, known = fences.fences_of(workspace, tx).quarantined, [one.name for one in workspace.spec.variants]
+    arms = []
+    for name in sorted(getattr(policy, "variants", ())):
+        if name not in known:
+            raise SpecError(f"endpoint.policy: there is no variant {name!r}.{plugins.nearest(name, known)}")
+        digest = workspace.trained(name).digest
+        if read_manifest(workspace.blobs.path(digest)).runtime == "child":
+            raise RivalsError(f"endpoint.policy: {name!r} cannot be served in process yet; name another variant.")
+        if name not in out:
+            arms.append(Arm(name, digest, 0.0))
+    return tuple(arms)
 
 
 def _arm(rollout: Rollout) -> Arm:

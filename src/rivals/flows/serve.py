@@ -12,7 +12,7 @@ from rivals.bundles import read_manifest
 from rivals.errors import RivalsError, SpecError
 from rivals.flows.apart import follow_project, keep_apart
 from rivals.flows.control import publish
-from rivals.flows.routing import standing_shadows
+from rivals.flows.routing import named_arms, standing_shadows
 from rivals.flows.webhooks import check_secret
 from rivals.flows.workspace import Workspace
 from rivals.plugins import nearest
@@ -73,6 +73,7 @@ def first_table(workspace: Workspace) -> RoutingTable:
         slots=slots([1.0]),
         shadows=tuple(standing_shadows(workspace, champion)),
         policy=endpoint.policy,
+        named=named_arms(workspace),
     )
     with store.transaction() as tx:
         table = keep_apart(tx, workspace, table)

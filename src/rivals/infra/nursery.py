@@ -1,7 +1,8 @@
 """A clean process that does nothing but import and fork: a task starts in milliseconds and may die alone.
 
-It reads the name of a folder per line from its standard input. In the folder lies ``task``; ``pid`` is written when the
-task's process has started, ``answer`` when it has one, ``status`` (exit code; negative: the signal) when it is gone.
+It reads from its standard input, a line each: the name of a module, which it imports, or of a task's folder. There lies
+``task``; ``pid`` is written when the task's process has started, ``answer`` when it has one, ``status`` (exit code;
+negative: the signal) when it is gone.
 Importing starts no threads where numeric libraries are told to use one, so that a fork copies a whole process.
 When the input ends, whatever way its owner went, all tasks are killed: nothing is left behind.
 """
@@ -43,7 +44,10 @@ def main() -> None:
         *lines, buffer = (buffer + chunk).split(b"\n")
         for line in lines:
             folder = Path(os.fsdecode(line))
-            children[_start(folder)] = folder
+            if folder.is_absolute():
+                children[_start(folder)] = folder
+            else:
+                _import(str(folder))
     for pid in children:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
@@ -57,9 +61,7 @@ def write(file: Path, raw: bytes) -> None:
 
 
 def _start(folder: Path) -> int:
-    module = (folder / "module").read_text()
-    with contextlib.suppress(Exception):  # a module that cannot be imported is the task's mistake, and told there
-        importlib.import_module(module)  # once, before the fork: what all tasks share is read only once
+    _import((folder / "module").read_text())
     nursery, pid = os.getpid(), os.fork()
     if pid == 0:
         _live(folder, nursery)
@@ -67,6 +69,12 @@ def _start(folder: Path) -> int:
         os.setpgid(pid, pid)  # the child does the same; whoever is first
     write(folder / "pid", str(pid).encode())
     return pid
+
+
+def _import(module: str) -> None:
+    """Once, before the fork: what all tasks share is read only once."""
+    with contextlib.suppress(Exception):  # a module that cannot be imported is the task's mistake, and told there
+        importlib.import_module(module)
 
 
 def _live(folder: Path, nursery: int) -> None:

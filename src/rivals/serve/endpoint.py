@@ -174,7 +174,7 @@ class Endpoint:
         else:
             choice = serving.policy.choose(serving.table if request.pin else table, request, self._rng)
         question = Question(request, choice.variant, serving, table, choice.propensity, since, done)
-        if table is serving.alone and choice.variant != table.champion:  # pinned to one whose lease ran out
+        if table is serving.alone and not table.answers(choice.variant):  # pinned to one whose lease ran out
             question = stand_in(question)
         if question.late:  # nobody waits for it any more
             self._tally.shed("deadline")

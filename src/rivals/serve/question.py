@@ -28,11 +28,15 @@ class Serving:
     asides: Mapping[str, Aside] = field(default_factory=dict)  # by variant: who is asked in the shadow
     alone: RoutingTable = field(init=False)  # the champion without rivals
     leased: bool = field(init=False)  # whether anybody but the champion may be asked
+    headers: frozenset[str] = field(init=False)  # that the policy looks at, in lower case
+    columns: frozenset[str] = field(init=False)  # likewise; they need be no inputs
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "alone", alone(self.table))
         others = self.table.shadows or self.table.holdout
         object.__setattr__(self, "leased", len(self.table.arms) > 1 or bool(others))
+        for name in ("headers", "columns"):
+            object.__setattr__(self, name, frozenset(getattr(self.policy, name, ())))
 
     @property
     def signature(self) -> Signature:
@@ -53,7 +57,7 @@ def digests(table: RoutingTable) -> dict[str, str]:
 
 def answering(table: RoutingTable) -> dict[str, str]:
     """Who may answer clients, arms first, and the bundle of each."""
-    arms = {arm.variant: arm.digest for arm in table.arms}
+    arms = {arm.variant: arm.digest for arm in (*table.arms, *table.answering_by_name)}
     return {**arms, **({table.holdout.variant: table.holdout.digest} if table.holdout else {})}
 
 
@@ -68,7 +72,12 @@ def alone(table: RoutingTable) -> RoutingTable:
     """The same table with its champion only: nobody is kept apart where nobody is rolled out."""
     champion = next(arm for arm in table.arms if arm.variant == table.champion)
     return replace(
-        table, arms=(Arm(champion.variant, champion.digest, 1.0),), slots=bytes(SLOTS), shadows=(), holdout=None
+        table,
+        arms=(Arm(champion.variant, champion.digest, 1.0),),
+        slots=bytes(SLOTS),
+        shadows=(),
+        holdout=None,
+        named=table.answering_by_name,  # a rule is no rollout: it needs no lease
     )
 
 

@@ -199,16 +199,15 @@ class Reconciler:
         for variant, signature in serving.signatures.items():
             if signature.task != self.config.task:
                 raise RivalsError(f"{variant!r} is for {signature.task}, the endpoint for {self.config.task}.")
-        inputs = self._inputs(merged(serving.signatures, table.champion, self.config.columns))
+        inputs = self._inputs(merged(serving.signatures, table.champion, self.config.columns), serving.columns)
         self._predictors = {digest: found[digest] for digest in wanted.values()}
         self._asides = {(variant, shadowing(table)[variant]): one for variant, one in asides.items()}
         return replace(serving, inputs=inputs)
 
-    def _inputs(self, columns: tuple[Column, ...]) -> Inputs:
+    def _inputs(self, columns: tuple[Column, ...], looked_at: frozenset[str]) -> Inputs:
         config = self.config
-        beside = frozenset(
-            name for name in (config.time, config.id, config.unit_column, *config.extra, *config.slices) if name
-        )
+        brought = (config.time, config.id, config.unit_column, *config.extra, *config.slices)
+        beside = frozenset(name for name in brought if name) | looked_at
         return Inputs(columns, beside, config.time, config.unit_column, config.slices)
 
     def _folder(self, digest: str) -> Path:

@@ -182,6 +182,7 @@ class Routes:
             time=self._clock.at(inputs, columns),
             pin=variant or _text(headers, b"x-rivals-variant"),
             deadline_ms=_deadline(headers),
+            headers={name: _text(headers, name.encode()) for name in self._endpoint.serving.headers},
         )
         echo = b"X-Request-Id: %b\r\n" % name.encode()
         if self._tokens:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -23,6 +24,11 @@ class Window:
     start: int
     end: int
     zone: str = "UTC"
+
+    def open(self, now: float) -> bool:
+        """Whether ``now``, in seconds since the epoch, lies in it on its own zone's clock."""
+        there = datetime.fromtimestamp(now, ZoneInfo(self.zone))
+        return self.holds(there.weekday(), 60 * there.hour + there.minute)
 
     def holds(self, day: int, minute: int) -> bool:
         """Whether that minute of that day lies in it. One that ends before it starts goes on into the next day."""

@@ -146,7 +146,7 @@ def test_a_node_that_is_killed_midway_loses_no_finished_trial_and_repeats_none(t
         class Watched:
             """Kills the node once some trials are over."""
 
-            workers = backend.workers
+            workers, warm = backend.workers, backend.warm
 
             def submit(self, task: Any, item: Any) -> Any:
                 done = len(list(folder.glob(".rivals/tuning/logistic/*.json")))

@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import skops.io
 import yaml
 
 from rivals.build.named import NAMED, named
@@ -74,6 +73,8 @@ def _inside(folder: Path) -> Path:
 
 
 def _opened(file: Path) -> Any:
+    import skops.io  # noqa: PLC0415 -- seconds: it loads all of scikit-learn, and torch where that is installed
+
     if file.suffix in PICKLES:
         raise BuildError(
             f"{file.name} is a pickle: opening it would run whatever is in it. "

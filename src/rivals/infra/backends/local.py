@@ -45,6 +45,11 @@ class Local:
         self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="rivals-local")
         self._lock, self._closed = threading.Lock(), threading.Event()
         self._nursery: subprocess.Popen[bytes] | None = None
+        self._used = False  # whether it has ever had a task
+
+    def warm(self, *modules: str) -> None:
+        """Load modules beside what the caller does, once for all tasks; what cannot be loaded is told by the task."""
+        self._tell("".join(f"{module}\n" for module in modules).encode())
 
     def submit(self, task: Callable[[Item], Result], item: Item) -> Future[Result]:
         """Start ``task(item)``; the future raises ``BuildError`` with one line, ``OutOfTime`` or ``OutOfMemory``."""
@@ -61,6 +66,8 @@ class Local:
         with self._lock:
             if self._nursery is not None and self._nursery.stdin is not None:
                 self._nursery.stdin.close()
+                if not self._used:
+                    self._nursery.kill()  # it would end what it loads first
                 self._nursery.wait()
 
     def _run(self, task: Callable[[Item], Result], item: Item) -> Result:
@@ -71,12 +78,13 @@ class Local:
             except (pickle.PicklingError, AttributeError, TypeError) as error:
                 raise BuildError(f"A task is a function of a module, and its item plain values ({error}).") from error
             (folder / "module").write_text(task.__module__)
-            nursery = self._ask(folder)
+            self._used = True
+            nursery = self._tell(os.fsencode(folder) + b"\n")
             self._wait(folder, nursery)
             result: Result = self._answer(folder)
             return result
 
-    def _ask(self, folder: Path) -> subprocess.Popen[bytes]:
+    def _tell(self, lines: bytes) -> subprocess.Popen[bytes]:
         with self._lock:
             if self._closed.is_set():
                 raise BuildError("The backend was closed before this task started.")
@@ -88,7 +96,7 @@ class Local:
                 )
             assert self._nursery.stdin is not None
             with contextlib.suppress(BrokenPipeError):  # it has just died: seen by whoever waits
-                self._nursery.stdin.write(os.fsencode(folder) + b"\n")
+                self._nursery.stdin.write(lines)
                 self._nursery.stdin.flush()
             return self._nursery
 

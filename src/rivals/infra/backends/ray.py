@@ -43,6 +43,9 @@ class Ray:
         self._remote = ray.remote(max_retries=RETRIES, num_cpus=1)(_run)
         self._open: dict[Future[Any], Any] = {}
 
+    def warm(self, *modules: str) -> None:
+        """Nothing: each process of a cluster loads what its first task needs, and keeps it."""
+
     def submit(self, task: Callable[[Item], Result], item: Item) -> Future[Result]:
         """Start ``task(item)``; the future raises ``BuildError`` with one line, ``OutOfTime`` or ``OutOfMemory``."""
         if task.__module__ == "__main__":
