@@ -64,7 +64,7 @@ class BundleManifest:
     """``rivals.json``: what the bundle takes and gives, and how it answers.
 
     ``members`` maps the members of an ensemble to their bundles' digests; ``combiner`` makes one answer of theirs.
-    A bundle whose runtime is "child" is not answered in process; ``reason`` says why.
+    A bundle whose runtime is "child" is answered in a process of its own; ``reason`` says why.
     """
 
     signature: Signature
@@ -80,6 +80,11 @@ class BundleManifest:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     lineage: Mapping[str, Any] = field(default_factory=dict)
     format: int = FORMAT
+
+    @property
+    def unserved(self) -> str:
+        """Why no process can answer from it; empty where one can."""
+        return self.reason if self.runtime == "child" and self.members else ""
 
 
 @dataclass(frozen=True, slots=True)

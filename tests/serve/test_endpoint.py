@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from rivals.errors import Overloaded, RequestError
+from rivals.serve.away import Timer
 from rivals.serve.endpoint import PENDING, Endpoint
 from rivals.serve.entries import Closed, Opened
 from rivals.serve.inputs import Inputs
@@ -80,6 +82,12 @@ class Tape:
     def soon(self, function: Callable[[], None]) -> None:
         self.todo.append(function)
 
+    def later(self, _seconds: float, function: Callable[[], None]) -> Timer:
+        timer = threading.Timer(_seconds, lambda: self.todo.append(function))
+        timer.daemon = True
+        timer.start()
+        return timer
+
     def turn(self) -> None:
         """One round of the loop."""
         todo, self.todo = self.todo, []
@@ -93,7 +101,9 @@ class Fixture:
     def __init__(self, models: dict[str, Model], weights: dict[str, float], shadows: Sequence[str] = ()) -> None:
         self.tape, self.models = Tape(), models
         serving = self.serving(models, weights, shadows)
-        self.endpoint = Endpoint(serving, self.tape, self.tape, self.tape.soon, self.tape.soon, Random(1))
+        self.endpoint = Endpoint(
+            serving, self.tape, self.tape, self.tape.soon, self.tape.soon, self.tape.later, Random(1)
+        )
         self.endpoint.lease_until = math.inf
         self.answers: dict[str, Answer | RequestError] = {}
 

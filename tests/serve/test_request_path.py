@@ -39,6 +39,10 @@ class Wire:
         return False
 
 
+def no_timer(_seconds: float, _function: Any) -> Any:
+    raise AssertionError("nobody is away")
+
+
 def test_the_request_path_is_short(tmp_path: Path) -> None:
     """Both wires, a split with a paired shadow, the journal and the counters; what loads and swaps is beside it."""
     weak, strong = bundle(tmp_path / "bundles", 0.0), bundle(tmp_path / "bundles", 1.0)
@@ -51,7 +55,7 @@ def test_the_request_path_is_short(tmp_path: Path) -> None:
     todo: list[Any] = []
     journal, feedback = Journal(tmp_path, 0, "toy"), FeedbackLog(tmp_path, 0)
     tally = EndpointTally(Counters(tmp_path / "metrics", 0), "toy")
-    endpoint = Endpoint(serving, journal, tally, todo.append, todo.append, Random(0))
+    endpoint = Endpoint(serving, journal, tally, todo.append, todo.append, no_timer, Random(0))
     endpoint.lease_until = reconciler.lease_until
     beside = {"clock": Clock(replay=False), "counters": tmp_path / "metrics", "post": todo.append}
     http = Http(Routes(config, endpoint, reconciler, tally, feedback, **beside).handle, 1 << 20)

@@ -99,8 +99,8 @@ def named_arms(workspace: Workspace, tx: Transaction | None = None) -> tuple[Arm
         if name not in known:
             raise SpecError(f"endpoint.policy: there is no variant {name!r}.{plugins.nearest(name, known)}")
         digest = workspace.trained(name).digest
-        if read_manifest(workspace.blobs.path(digest)).runtime == "child":
-            raise RivalsError(f"endpoint.policy: {name!r} cannot be served in process yet; name another variant.")
+        if why := read_manifest(workspace.blobs.path(digest)).unserved:
+            raise RivalsError(f"endpoint.policy: {name!r} cannot be served: {why}")
         if name not in out:
             arms.append(Arm(name, digest, 0.0))
     return tuple(arms)

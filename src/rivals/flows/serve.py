@@ -62,8 +62,8 @@ def first_table(workspace: Workspace) -> RoutingTable:
         return follow_project(workspace, table, store.latest_time(endpoint.name) or 0.0)
     champion = endpoint.champion or _recommended(workspace)
     digest = workspace.trained(champion).digest
-    if read_manifest(workspace.blobs.path(digest)).runtime == "child":
-        raise RivalsError(f"{champion!r} cannot be served in process yet; name another champion under 'endpoint'.")
+    if why := read_manifest(workspace.blobs.path(digest)).unserved:
+        raise RivalsError(f"{champion!r} cannot be served: {why}; name another champion under 'endpoint'.")
     table = RoutingTable(
         endpoint=endpoint.name,
         revision=1,
@@ -120,4 +120,5 @@ def endpoint_config(workspace: Workspace, clock: Clock) -> EndpointConfig:
         keep=capture.keep,
         capture=capture.features,
         redact=capture.redact,
+        memory_mb=workspace.spec.limits.memory_mb,
     )

@@ -1,6 +1,6 @@
 """A variant in a process of its own, for whoever may sleep, crash or compute for long without anybody noticing.
 
-``Aside`` starts it and asks it; ``python -m rivals.serve.aside SOCKET BUNDLES DIGEST`` is the process. They speak
+``Aside`` starts it and asks it; ``python -m rivals.serve.aside SOCKET BUNDLE NICE MEMORY`` is the process. They speak
 msgpack over a socket pair, each message behind its length: first the process says that it is loaded, then every message
 with requests gets one with what they got. Nothing but that passes, so nothing the model prints or holds can
 reach the worker, and the interpreter it computes in is not the loop's.
@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,18 +28,25 @@ from rivals.bundles import folder_digest, read_manifest
 from rivals.errors import BundleError, RivalsError
 from rivals.serve.asking import Told, tell
 from rivals.serve.runtimes import open_bundle
+from rivals.serve.runtimes.opening import NOBODY, Alone
 from rivals.values import Columns
 
 log = logging.getLogger("rivals.aside")
 
 COMMAND = (sys.executable, "-m", "rivals.serve.aside")
+CHILD = (sys.executable, "-m", "rivals.flows.child")  # likewise, of a bundle that only its own pipeline answers
 LOAD = 60.0  # seconds to be ready in
 HANG = 30.0  # seconds without an answer after which the process is ended
 FIRST, LAST = 1.0, 60.0  # seconds before a process that ended is started again: doubled each time
 GRACE = 5.0  # seconds that one which closed its socket has to end by itself
-NICE = 10  # whoever answers clients goes first
+NICE = 10  # of a shadow: whoever answers clients goes first
+MEMORY = 8_192  # megabytes that a process may keep
+MOST = 64 << 20  # bytes of a message; none that is right is larger
 LENGTH = struct.Struct("!I")
 EXACT = 1 << 63  # integers of this size are no msgpack; models take floats anyway
+
+LOOK = 0.25  # seconds between two looks at itself
+LEAKS = 70  # how it ends that keeps too much
 
 T = TypeVar("T")
 
@@ -53,33 +60,39 @@ class Hello(msgspec.Struct):
 class Aside:
     """The bundle ``digest``, asked in a process of its own, which loads while others go on.
 
-    Raises ``BundleError`` where the bundle is not what its name says. The process ends with this object, and with this
-    process.
+    ``memory`` is in megabytes: a process that keeps more ends, and is started again. Raises ``BundleError`` where the
+    bundle is not what its name says. The process ends with this object, and with this process.
     """
 
-    def __init__(self, bundles: Path, digest: str) -> None:
-        self._words = (str(bundles), digest)
+    def __init__(self, bundles: Path, digest: str, nice: int = NICE, memory: int = MEMORY) -> None:
         self._wait, self._again = FIRST, 0.0
         self._turn = threading.Lock()  # a lane that ends may meet the one that follows it
         folder = bundles / digest
         if (actual := folder_digest(folder)) != digest:
             raise BundleError(f"Bundle {digest[:12]} is not what its name says (its files make {actual[:12]}).")
-        self.signature = read_manifest(folder).signature
-        self._link: _Link | None = _Link(self._words)
+        manifest = read_manifest(folder)
+        self.signature = manifest.signature
+        command = CHILD if manifest.runtime == "child" else COMMAND
+        self._words, self._more = command, (str(folder), str(nice), str(memory))
+        self._link: _Link | None = _Link(self._words, self._more)
+
+    def ready(self) -> None:
+        """Wait until it is loaded and has answered its probe. Raises ``BundleError`` with its reason if it cannot."""
+        with self._turn:
+            self._attempt(lambda link: link.greet())
 
     def tell(self, parts: Sequence[Columns]) -> list[Told]:
         """Ask. Raises ``BundleError`` where it cannot be opened, died or hangs; a later call starts it again."""
         with self._turn:
-            return self._tell(parts)
+            return self._attempt(lambda link: link.ask(parts))
 
-    def _tell(self, parts: Sequence[Columns]) -> list[Told]:
+    def _attempt(self, what: Callable[[_Link], T]) -> T:
         if self._link is None:
             if time.monotonic() < self._again:
                 raise BundleError("Its process ended, and is not started again yet.")
-            self._link = _Link(self._words)
+            self._link = _Link(self._words, self._more)
         try:
-            self._link.greet()
-            told = self._link.ask(parts)
+            told = what(self._link)
         except BundleError:
             self._link.end(0.0)
             self._link = None
@@ -98,11 +111,11 @@ class Aside:
 class _Link:
     """One process and the socket to it."""
 
-    def __init__(self, words: tuple[str, str]) -> None:
+    def __init__(self, words: Sequence[str], more: Sequence[str]) -> None:
         ours, theirs = socket.socketpair()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RIVALS_")}
         with theirs:
-            command = (*COMMAND, str(theirs.fileno()), *words)
+            command = (*words, str(theirs.fileno()), *more)
             process = subprocess.Popen(  # noqa: S603 -- our own command
                 command, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),), env=environment
             )
@@ -122,6 +135,7 @@ class _Link:
         self._greeted = True
 
     def ask(self, parts: Sequence[Columns]) -> list[Told]:
+        self.greet()
         try:
             # One by one: the loop may take the interpreter in between.
             send(self._socket, [msgspec.Raw(msgspec.msgpack.encode(one)) for one in parts])
@@ -165,6 +179,8 @@ def send(link: socket.socket, message: object) -> None:
 def receive(link: socket.socket, kind: type[T]) -> T:
     """The next message. Raises ``EOFError`` at the end, ``TimeoutError``, or msgspec's errors."""
     (length,) = LENGTH.unpack(_exactly(link, LENGTH.size))
+    if length > MOST:
+        raise EOFError
     return msgspec.msgpack.decode(_exactly(link, length), type=kind)
 
 
@@ -178,15 +194,16 @@ def _exactly(link: socket.socket, length: int) -> bytearray:
     return found
 
 
-def main() -> None:
-    """Be the process."""
+def main(alone: Alone | None = None) -> None:
+    """Be the process; ``alone`` opens what is not served in a worker's."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    number, bundles, digest = sys.argv[1:]
-    os.nice(NICE)
-    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+    number, name, nice, memory = sys.argv[1:]
+    folder = Path(name)
+    os.nice(int(nice))
+    threading.Thread(target=_watch, args=(os.getppid(), int(memory) << 20), daemon=True).start()
     with socket.socket(fileno=int(number)) as link:
         try:
-            predictor = open_bundle(Path(bundles, digest), lambda member: Path(bundles, member))
+            predictor = open_bundle(folder, lambda member: folder.parent / member, NOBODY, alone)
         except RivalsError as error:
             send(link, Hello(reason=str(error)))
             return
@@ -199,11 +216,22 @@ def main() -> None:
             send(link, tell(predictor, parts))
 
 
-def _watch(parent: int) -> None:
-    """A model that never returns does not outlive the worker, however that ended."""
+def _watch(parent: int, most: int) -> None:
+    """A model that never returns does not outlive the worker, however that ended; one that leaks ends in time."""
     while os.getppid() == parent:
-        time.sleep(1.0)
+        if _resident() > most:
+            log.error("aside.ended memory=%d", most)
+            os._exit(LEAKS)
+        time.sleep(LOOK)
     os._exit(0)
+
+
+def _resident() -> int:
+    """Bytes in memory; 0 where nobody tells."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
 
 
 if __name__ == "__main__":

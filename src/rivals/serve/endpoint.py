@@ -2,8 +2,9 @@
 
 Requests that arrive during one turn of the loop are taken together. A turn (1) lets the policy choose, (2) writes down
 in one commit what is opened now and what was computed in the turn before, (3) lets the computed answers leave, and
-(4) asks each variant once for all of its requests. So an exposure is on record before its variant is asked, and its
-end is on record before its answer leaves; under load a turn is a batch, without anybody waiting for one.
+(4) asks each variant once for all of its requests; who lives in another process answers in a later turn. So an exposure
+is on record before its variant is asked, and its end before its answer leaves; under load a turn is a batch, without
+anybody waiting for one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from random import Random
 from typing import Protocol
 
 from rivals.errors import Overloaded, RequestError
+from rivals.serve.away import Away, Later
 from rivals.serve.capture import Capture
 from rivals.serve.entries import Closed, Opened
 from rivals.serve.question import Done, Question, Serving, ask, stand_in
@@ -57,7 +59,8 @@ class Tally(Protocol):
 class Endpoint:
     """Answers from whatever ``swap`` gave it last. Belongs to one loop; nothing in it blocks but a model.
 
-    ``soon`` calls a function in the loop's next round; ``post`` does so from another thread. ``lease_until`` is the
+    ``soon`` calls a function in the loop's next round; ``post`` does so from another thread, ``later`` after some
+    seconds. ``lease_until`` is the
     ``time.monotonic()`` up to which anybody but the champion is asked.
     """
 
@@ -68,6 +71,7 @@ class Endpoint:
         tally: Tally,
         soon: Soon,
         post: Soon,
+        later: Later,
         rng: Random,
         capture: Capture | None = None,
     ) -> None:
@@ -76,6 +80,7 @@ class Endpoint:
         self._journal, self._tally, self._soon, self._rng = journal, tally, soon, rng
         self._capture = capture
         self._shadows = Shadows(lambda asked: post(lambda: self._shadowed(asked)))
+        self._away = Away(post, later, self._settled)
         self._arrived: list[tuple[Request, float, Done]] = []
         self._finished: list[Question] = []
         self._ended: list[Question] = []  # shadows
@@ -96,6 +101,7 @@ class Endpoint:
     def swap(self, serving: Serving) -> None:
         """Answer from this from now on; what is under way ends with what it began."""
         self.serving = serving
+        self._away.keep(serving.away)
         if unasked := self._shadows.keep(serving.signatures):
             for one in unasked:
                 one.outcome = Outcome.SHED
@@ -118,7 +124,7 @@ class Endpoint:
         finished, self._finished = self._finished, []
         ended, self._ended = self._ended[:ENDED], self._ended[ENDED:]
         asked = self._choose_all(arrived) if arrived else []
-        failed = [one for one in finished if one.outcome is Outcome.ERROR and one.variant != one.table.champion]
+        failed = [one for one in finished if _replaced(one)]
         leaving = [one for one in finished if one not in failed] if failed else finished
         asked += [stand_in(one) for one in failed]
         pairs = [pair for one in leaving if one.table.shadows for pair in self._pairs(one)]
@@ -132,15 +138,19 @@ class Endpoint:
             self._leave(one, kept)
         self._count(failed, ended)
         self._shadows.put([pair for pair in pairs if pair.outcome is Outcome.OPEN])
-        ask(asked)
-        if asked:
-            self._finished = asked
-        if asked or self._ended:
+        near = [one for one in asked if not one.away]
+        for one in asked:
+            if one.away:
+                self._away.ask(one)
+        ask(near)
+        self._finished += near
+        if self._finished or self._ended:
             self._wake()
 
     def close(self) -> None:
         """End, once it is ``answered``. A shadow without an answer by now was not asked, as the journal says."""
         self._closed = True
+        self._away.close()
         left = self._shadows.close()
         # A shadow's thread may still be at it: its question is left as it is.
         unasked = [replace(one, outcome=Outcome.SHED) for one in left if one.outcome is Outcome.OPEN]
@@ -235,10 +245,20 @@ class Endpoint:
             self._ended += asked
             self._wake()
 
+    def _settled(self, one: Question) -> None:
+        self._finished.append(one)
+        self._wake()
+
     def _wake(self) -> None:
         if not self._awake:
             self._awake = True
             self._soon(self.turn)
+
+
+def _replaced(one: Question) -> bool:
+    """Whether the champion answers instead: who is away may also be late, or not be asked."""
+    failed = one.outcome is Outcome.ERROR or (one.away and one.outcome is not Outcome.OK)
+    return failed and one.variant != one.table.champion
 
 
 def _too_late(request: Request) -> RequestError:

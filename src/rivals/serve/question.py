@@ -22,7 +22,7 @@ class Serving:
     """A routing table with everything that it needs to answer, loaded."""
 
     table: RoutingTable
-    predictors: Mapping[str, Predictor]  # by variant: who answers clients
+    predictors: Mapping[str, Predictor | Aside]  # by variant: who answers clients
     policy: Policy
     inputs: Inputs
     asides: Mapping[str, Aside] = field(default_factory=dict)  # by variant: who is asked in the shadow
@@ -30,11 +30,14 @@ class Serving:
     leased: bool = field(init=False)  # whether anybody but the champion may be asked
     headers: frozenset[str] = field(init=False)  # that the policy looks at, in lower case
     columns: frozenset[str] = field(init=False)  # likewise; they need be no inputs
+    away: frozenset[str] = field(init=False)  # who answers clients from a process of its own
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "alone", alone(self.table))
         others = self.table.shadows or self.table.holdout
         object.__setattr__(self, "leased", len(self.table.arms) > 1 or bool(others))
+        away = frozenset(name for name, one in self.predictors.items() if isinstance(one, Aside))
+        object.__setattr__(self, "away", away)
         for name in ("headers", "columns"):
             object.__setattr__(self, name, frozenset(getattr(self.policy, name, ())))
 
@@ -106,6 +109,11 @@ class Question:
         return self.serving.predictors[self.variant]
 
     @property
+    def away(self) -> bool:
+        """Whether an answer for a client comes from another process."""
+        return self.variant in self.serving.away and self.done is not None
+
+    @property
     def late(self) -> bool:
         """Whether the client's deadline has passed."""
         limit = self.request.deadline_ms if self.done else 0.0
@@ -141,4 +149,6 @@ def ask(questions: Sequence[Question]) -> None:
 def stand_in(failed: Question) -> Question:
     """The champion, asked instead. It was not drawn for this request, so it has no propensity."""
     table, request = failed.table, failed.request
+    if failed.away:  # the deadline was the variant's: whoever waits still gets an answer
+        request = replace(request, deadline_ms=0.0)
     return Question(request, table.champion, failed.serving, table, {}, failed.arrived, failed.done, degraded=True)

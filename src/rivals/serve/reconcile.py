@@ -21,6 +21,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from rivals.bundles import read_manifest
 from rivals.errors import BundleError, RivalsError
 from rivals.plugins import make
 from rivals.protocols import Policy, Predictor
@@ -60,6 +61,7 @@ class EndpointConfig:
     keep: float = 30 * 86_400.0  # seconds that a token is good, and the archive keeps its days
     capture: float = 0.0  # share of the requests whose inputs are kept
     redact: tuple[str, ...] = ()  # columns that are kept of none
+    memory_mb: int = 8192  # that a variant in a process of its own may keep
 
     @property
     def unit_header(self) -> str:
@@ -143,6 +145,7 @@ class Reconciler:
     lease_until: float = -math.inf  # time.monotonic()
     problem: str = "no table was published yet"
     _predictors: Mapping[str, Predictor] = field(default_factory=dict)  # by digest: those in use
+    _children: Mapping[str, Aside] = field(default_factory=dict)  # by digest: likewise, in processes of their own
     _asides: Mapping[tuple[str, str], Aside] = field(default_factory=dict)  # by variant and digest: likewise
     _seen: dict[str, tuple[int, ...]] = field(default_factory=dict)
     _retry: float = math.inf
@@ -170,7 +173,7 @@ class Reconciler:
         try:
             serving = self._load(table)
         except RivalsError as error:
-            if self._predictors:
+            if self._predictors or self._children:
                 raise  # the old table goes on
             self._tell(error)
             serving = self._load(alone(table))  # a new worker knows no old table, but it knows the champion
@@ -186,21 +189,29 @@ class Reconciler:
         self.problem = str(error)
 
     def _load(self, table: RoutingTable) -> Serving:
-        wanted, found = answering(table), dict(self._predictors)
+        wanted, found, children = answering(table), dict(self._predictors), dict(self._children)
         for digest in wanted.values():
-            if digest not in found:
-                found[digest] = open_bundle(self._folder(digest), self._folder, found)
-        predictors = {variant: found[digest] for variant, digest in wanted.items()}
+            if digest in found or digest in children:
+                continue
+            folder = self._folder(digest)
+            if read_manifest(folder).runtime == "child":
+                children[digest] = Aside(folder.parent, digest, 0, self.config.memory_mb)
+                children[digest].ready()
+            else:
+                found[digest] = open_bundle(folder, self._folder, found)
+        predictors = {variant: found.get(digest) or children[digest] for variant, digest in wanted.items()}
         asides = {}
         for variant, digest in shadowing(table).items():
             folder = self._folder(digest)
-            asides[variant] = self._asides.get((variant, digest)) or Aside(folder.parent, folder.name)
+            memory = self.config.memory_mb
+            asides[variant] = self._asides.get((variant, digest)) or Aside(folder.parent, digest, memory=memory)
         serving = Serving(table, predictors, make(Policy, table.policy), Inputs(()), asides)
         for variant, signature in serving.signatures.items():
             if signature.task != self.config.task:
                 raise RivalsError(f"{variant!r} is for {signature.task}, the endpoint for {self.config.task}.")
         inputs = self._inputs(merged(serving.signatures, table.champion, self.config.columns), serving.columns)
-        self._predictors = {digest: found[digest] for digest in wanted.values()}
+        self._predictors = {digest: found[digest] for digest in wanted.values() if digest in found}
+        self._children = {digest: children[digest] for digest in wanted.values() if digest in children}
         self._asides = {(variant, shadowing(table)[variant]): one for variant, one in asides.items()}
         return replace(serving, inputs=inputs)
 

@@ -124,7 +124,7 @@ class _Worker:
         post = loop.call_soon_threadsafe
         rng = Random()  # noqa: S311 -- who is paired with a shadow is no secret
         capture = Capture(promised.capture, promised.redact) if promised.capture else None
-        self._endpoint = Endpoint(serving, self._journal, tally, loop.call_soon, post, rng, capture)
+        self._endpoint = Endpoint(serving, self._journal, tally, loop.call_soon, post, loop.call_later, rng, capture)
         self._routes = Routes(
             promised,
             self._endpoint,

@@ -27,11 +27,12 @@ CELL = 64  # bytes of a value in a list, roughly; a text is longer by its length
 class Shadows:
     """Asks in threads of its own, when there is time; ``back`` gets what was asked, in such a thread.
 
+    A lane waits ``pause`` seconds for others to join the first.
     All methods belong to the loop's thread.
     """
 
-    def __init__(self, back: Callable[[list[Question]], object]) -> None:
-        self._back = back
+    def __init__(self, back: Callable[[list[Question]], object], pause: float = PAUSE) -> None:
+        self._back, self._pause = back, pause
         self._lanes: dict[str, _Lane] = {}
         self._held: dict[int, tuple[_Lane, Question, int]] = {}
 
@@ -43,7 +44,7 @@ class Shadows:
         """Keep room for a question; False where there is none. What was admitted is ``put`` later."""
         lane = self._lanes.get(one.variant)
         if lane is None:
-            lane = self._lanes[one.variant] = _Lane(one.variant, self._back)
+            lane = self._lanes[one.variant] = _Lane(one.variant, self._back, self._pause)
         size = _size(one.request.columns)
         if not lane.take(one.request.columns.rows, size):
             return False
@@ -83,10 +84,10 @@ class Shadows:
 class _Lane:
     """One variant's questions, in their order, asked by one thread."""
 
-    def __init__(self, variant: str, back: Callable[[list[Question]], object]) -> None:
+    def __init__(self, variant: str, back: Callable[[list[Question]], object], pause: float) -> None:
         self.waiting: queue.SimpleQueue[Question | None] = queue.SimpleQueue()
         self._rows = self._bytes = 0
-        self._back = back
+        self._back, self._pause = back, pause
         # A daemon: a model that never returns must not keep the process.
         self.thread = threading.Thread(target=self._run, name=f"shadow {variant}", daemon=True)
         self.thread.start()
@@ -113,8 +114,8 @@ class _Lane:
 
     def _run(self) -> None:
         while (first := self.waiting.get()) is not None:
-            if self.waiting.qsize() < BATCH:
-                time.sleep(PAUSE)
+            if self._pause and self.waiting.qsize() < BATCH:
+                time.sleep(self._pause)
             batch, last = drain(first, self.waiting, BATCH)
             try:
                 ask(batch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -20,7 +20,12 @@ from rivals.values import Columns
 NOBODY: Mapping[str, Predictor] = MappingProxyType({})
 
 
-def open_bundle(folder: Path, opener: Opener, known: Mapping[str, Predictor] = NOBODY) -> Predictor:
+Alone = Callable[[Path, BundleManifest], Predictor]  # opens what is not served in process
+
+
+def open_bundle(
+    folder: Path, opener: Opener, known: Mapping[str, Predictor] = NOBODY, alone: Alone | None = None
+) -> Predictor:
     """Open the bundle in ``folder``, which is named by its digest; blocking: milliseconds to a second.
 
     Members of an ensemble are taken from ``known`` (by digest) or opened. Raises ``BundleError`` with a sentence.
@@ -28,13 +33,16 @@ def open_bundle(folder: Path, opener: Opener, known: Mapping[str, Predictor] = N
     if (actual := folder_digest(folder)) != folder.name:
         msg = f"Bundle {folder.name[:12]} is not what its name says (its files make {actual[:12]}): build it again."
         raise BundleError(msg)
-    return open_unnamed(folder, opener, known)
+    return open_unnamed(folder, opener, known, alone)
 
 
-def open_unnamed(folder: Path, opener: Opener, known: Mapping[str, Predictor] = NOBODY) -> Predictor:
+def open_unnamed(
+    folder: Path, opener: Opener, known: Mapping[str, Predictor] = NOBODY, alone: Alone | None = None
+) -> Predictor:
     """Open a bundle that was copied to a folder of another name: the probe alone is checked."""
     manifest = read_manifest(folder)
-    opened = predictor(folder, manifest, opener, known)
+    away = alone is not None and manifest.runtime == "child" and not manifest.members
+    opened = alone(folder, manifest) if alone and away else predictor(folder, manifest, opener, known)
     _probe(opened, read(folder / PROBE, Probe), manifest, folder)
     return opened
 
