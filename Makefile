@@ -36,6 +36,7 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/judging.py
 	$(BIN)/python benchmarks/against_sklearn.py
 	$(BIN)/python benchmarks/replay_market.py
+	$(BIN)/python benchmarks/child.py
 
 up: .venv/demo  ## serve the demo until stopped
 	$(BIN)/python examples/flights/demo.py --up

@@ -1,4 +1,7 @@
-"""A worker whose shadows misbehave after they passed their probe: the environment's BAD is {digest: kind}."""
+"""A worker whose variants in processes of their own misbehave after their probe: the environment's BAD is {digest: kind}.
+
+With MOOD, a file's path, they do so only while there is such a file.
+"""
 
 from __future__ import annotations
 
@@ -21,19 +24,25 @@ class Bad:
 
     def __init__(self, inner: Any, kind: str) -> None:
         self.signature, self._inner, self._kind = inner.signature, inner, kind
+        self._kept: list[bytes] = []
 
     def predict(self, columns: Any) -> Any:
-        match self._kind:
+        mood = os.environ.get("MOOD")
+        match self._kind if not mood or Path(mood).exists() else "":
             case "sleeps":
                 time.sleep(1.0)
             case "crashes":
                 raise MemoryError("out of luck")
-            case "dies":
+            case "leaks":
+                self._kept.append(os.urandom(1 << 26) * 4)
+            case "aborts":
+                os.abort()
+            case "dies" | "exits":
                 os._exit(3)
             case "rubbish":
                 return np.full((columns.rows, 3), np.nan)
             case "floods":
-                return np.zeros((columns.rows, 100_000))
+                return np.zeros((columns.rows, 12_500_000))  # 100 MB
             case "python":  # a millisecond a row in the interpreter
                 end = time.thread_time() + 0.001 * columns.rows
                 while time.thread_time() < end:
@@ -46,11 +55,17 @@ def opened(folder: Path, *args: Any) -> Any:
     return Bad(inner, bad[folder.name]) if folder.name in bad else inner
 
 
+def alone(folder: Path, manifest: Any) -> Any:
+    from rivals.build.child import PipelinePredictor  # noqa: PLC0415 -- seconds, which no shadow needs
+
+    return PipelinePredictor(folder, manifest)
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "aside":
         del sys.argv[1]
         aside.open_bundle = opened
-        aside.main()
+        aside.main(alone)
     else:
-        aside.COMMAND = (sys.executable, __file__, "aside")
+        aside.COMMAND = aside.CHILD = (sys.executable, __file__, "aside")
         server.main()

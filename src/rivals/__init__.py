@@ -1,7 +1,7 @@
 """Many model variants: built side by side, compared honestly, served and decided on evidence.
 
-``rivals.Project`` has the verbs, ``rivals.compare`` ranks estimators on a frame; the nouns are in ``rivals.values``,
-the mistakes in ``rivals.errors``.
+``rivals.Project`` has the verbs, ``rivals.compare`` ranks estimators on a frame, ``rivals.Client`` asks a served
+endpoint; the nouns are in ``rivals.values``, the mistakes in ``rivals.errors``.
 Names load on first use, so that ``import rivals`` costs nothing.
 """
 
@@ -11,14 +11,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rivals.client import AsyncClient, Client
     from rivals.errors import RivalsError
     from rivals.flows.frames import compare
     from rivals.flows.project import Project
 
 __version__ = "0.1.0"
-__all__ = ["Project", "RivalsError", "__version__", "compare"]
+__all__ = ["AsyncClient", "Client", "Project", "RivalsError", "__version__", "compare"]
 
-_HOMES = {"Project": "rivals.flows.project", "compare": "rivals.flows.frames", "RivalsError": "rivals.errors"}
+_HOMES = {
+    "AsyncClient": "rivals.client",
+    "Client": "rivals.client",
+    "Project": "rivals.flows.project",
+    "RivalsError": "rivals.errors",
+    "compare": "rivals.flows.frames",
+}
 
 
 def __getattr__(name: str) -> Any:

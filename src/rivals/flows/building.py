@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from rivals import plugins
@@ -110,11 +111,16 @@ class Building:
             measure(metric, spec.data.task)  # refused here, not after an hour of fitting
         keys = {name: search_key(asked) for name, asked in self.plan.asked.items()}
         tuned = [name for wave in self.plan.waves for name in wave if spec.variant(name).tune]
+        self.opening = Thread(target=self._open_tracker, daemon=True)
+        self.opening.start()  # it takes seconds, which nobody has later on
         studies = searches(spec, tuned, keys, self.workspace.state / "tuning")
         self._prepare()
         self._tune(studies, keys)
         for wave in self.plan.waves:
             self._wave(wave)
+
+    def _open_tracker(self) -> None:
+        self.workspace.tracker.open()
 
     def _prepare(self) -> None:
         """Compute what variants share, once: the rows, their division, and each feature set per fold."""
@@ -269,6 +275,7 @@ class Building:
         provenance.keep(fitted.into, self.workspace, self.lineage, self.data)
         (fitted.into / PIPELINE).unlink(missing_ok=True)  # the bundle has it now, without pickle
         version = Version(name, bundle.digest)
+        self.opening.join()
         try:
             named = self.workspace.spec.set_of(name)
             rows = (self.data.digest_of(named), self.count[named])

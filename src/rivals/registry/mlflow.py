@@ -67,6 +67,11 @@ class Tracker:
     def __init__(self, uri: str, project: str, artifacts: Path) -> None:
         self.uri, self.project, self.artifacts = uri, project, artifacts
 
+    def open(self) -> None:
+        """Open it now, for whoever has the time; what does not work is told by the verb that needs it."""
+        with suppress(MlflowException, SQLAlchemyError, sqlite3.Error, OSError):
+            _ = self._client
+
     def register(
         self,
         trained: Trained,
