@@ -46,6 +46,7 @@ def test_every_variant_is_built_compared_and_kept(trained: Path) -> None:
     assert board["recommended"] in scores
 
 
+@pytest.mark.slow
 def test_a_variant_that_fails_is_reported_and_the_others_finish(tmp_path: Path, trained: Path) -> None:
     (tmp_path / "toy.py").write_text(
         (trained / "toy.py").read_text()
@@ -85,6 +86,7 @@ def test_a_registered_model_is_a_variant_without_training(project: Path) -> None
     assert min(abs(scores["fetched"] - scores[name]) for name in ("weak", "logistic", "boosted")) < 1e-9
 
 
+@pytest.mark.slow
 def test_runs_and_versions_stand_in_an_unmodified_mlflow_ui(trained: Path) -> None:
     workspace = open_workspace(trained)
     port = free_port()

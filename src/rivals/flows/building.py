@@ -286,7 +286,8 @@ class Building:
             self.notes.append(f"{name}: built, but MLflow does not know it: {error}")
         self.notes.extend(f"{name}: {note}" for note in fitted.notes)
         if bundle.manifest.reason:
-            self.notes.append(f"{name}: not servable in process: {bundle.manifest.reason}")
+            where = "not served" if bundle.manifest.unserved else "served from a process of its own"
+            self.notes.append(f"{name}: {where}: {bundle.manifest.reason}")
         with self.workspace.store.transaction() as tx:
             extras = {"p99_us": bundle.p99_us, "asked": self.plan.asked[name]}
             if (tried := self.best.get(name)) is not None:

@@ -194,7 +194,7 @@ class Reconciler:
             if digest in found or digest in children:
                 continue
             folder = self._folder(digest)
-            if read_manifest(folder).runtime == "child":
+            if _apart(folder):
                 children[digest] = Aside(folder.parent, digest, 0, self.config.memory_mb)
                 children[digest].ready()
             else:
@@ -234,6 +234,14 @@ class Reconciler:
         now = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
         before, self._seen[name] = self._seen.get(name), now
         return now != before
+
+
+def _apart(folder: Path) -> bool:
+    """Whether only a process of its own can answer from this bundle."""
+    try:
+        return read_manifest(folder).runtime == "child"
+    except BundleError:
+        return False  # whoever opens it says what is wrong
 
 
 def _check(table: RoutingTable, endpoint: str) -> None:

@@ -13,7 +13,7 @@ from rivals.build.named import named
 class Function:
     """Call ``module:function`` with a DataFrame of its ``columns`` (numeric, text, all or names); it returns numbers.
 
-    It must treat every row by itself. No graph is made of it, so a variant with it is not served in process.
+    It must treat every row by itself. No graph is made of it, so a variant with it is served from a process of its own.
     """
 
     columnwise = False

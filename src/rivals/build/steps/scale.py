@@ -14,7 +14,7 @@ class Scale:
     """Subtract the mean and divide by the standard deviation, as linear models and networks want it.
 
     Not for trees: they gain nothing, and float32 scaling moves values across their thresholds, so that the compiled
-    model answers differently and is not served in process.
+    model answers differently and is served from a process of its own.
     """
 
     columnwise = True
