@@ -162,7 +162,8 @@ def test_nobody_there_is_a_sentence(serve: Callable[..., Stub]) -> None:
         pytest.raises(RivalsError, match="cannot be reached"),
     ):
         client.predict(ROWS)
-    assert not rivals.Client(stub.url, "toy", retries=0).ready()
+    with rivals.Client(stub.url, "toy", retries=0) as client:
+        assert not client.ready()
 
 
 def test_rows_of_any_kind_are_the_same_columns() -> None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from rivals.build import bank
 from rivals.flows.workspace import open_workspace
 
 from .conftest import Server, a_row, infer, rivals, wait_until
@@ -71,12 +69,11 @@ def test_a_variant_in_a_process_of_its_own_answers_as_its_pipeline_did_and_its_d
     server = serve(odd, workers=1)
     (pid,) = processes() - before
 
-    def ask(number: int, tier: str = "odd") -> tuple[str, bool, list[float], float]:
-        begun = time.monotonic()
+    def ask(number: int, tier: str = "odd") -> tuple[str, bool]:
         status, told, body = server.request("POST", INFER, infer(a_row(number)), X_Tier=tier)
         assert status == 200, body
         degraded = told.get("x-rivals-degraded") == "true"
-        return told["x-rivals-variant"], degraded, body["outputs"][0]["data"], time.monotonic() - begun
+        return told["x-rivals-variant"], degraded
 
     probe = json.loads((bench.blobs.path(trained.digest) / "probe.json").read_text())
     rows = [dict(zip(probe["columns"], values, strict=True)) for values in zip(*probe["columns"].values(), strict=True)]
@@ -86,13 +83,10 @@ def test_a_variant_in_a_process_of_its_own_answers_as_its_pipeline_did_and_its_d
             _, told, body = server.request("POST", INFER, infer(row), X_Tier="odd")
             assert told["x-rivals-variant"] == "odd"
             assert body["outputs"][0]["data"] == pytest.approx(expected, abs=1e-6)
-    assert bank.read(bench.state / "bank" / trained.wish).outputs.shape[1] == 2
 
     os.kill(pid, signal.SIGSTOP)  # it hangs
-    slow = [ask(number) for number in range(8)]
-    assert {one[:2] for one in slow} == {("weak", True)}
-    assert max(seconds for *_, seconds in slow[5:]) < 0.9, "after five in a row it is left alone"
-    assert ask(0, "none")[:2] == ("weak", False)
+    assert {ask(number) for number in range(8)} == {("weak", True)}
+    assert ask(0, "none") == ("weak", False)
     os.kill(pid, signal.SIGKILL)  # it dies
     for number in range(20):
         assert ask(number)[0] in {"weak", "odd"}
