@@ -13,12 +13,14 @@ from types import FrameType
 from typing import Any
 
 import rivals
+from rivals.serve.asks import Asks
+from rivals.serve.clock import Clock
 from rivals.serve.endpoint import Endpoint
 from rivals.serve.http import Http
 from rivals.serve.journal import FeedbackLog, Journal
 from rivals.serve.metrics import Counters, EndpointTally
 from rivals.serve.reconcile import EndpointConfig, Reconciler, publish_lease, publish_table
-from rivals.serve.routes import Clock, Routes
+from rivals.serve.routes import Routes
 
 from .stage import ROW, bundle, infer, table
 
@@ -57,7 +59,7 @@ def test_the_request_path_is_short(tmp_path: Path) -> None:
     tally = EndpointTally(Counters(tmp_path / "metrics", 0), "toy")
     endpoint = Endpoint(serving, journal, tally, todo.append, todo.append, no_timer, Random(0))
     endpoint.lease_until = reconciler.lease_until
-    beside = {"clock": Clock(replay=False), "counters": tmp_path / "metrics", "post": todo.append}
+    beside = {"asks": Asks(endpoint, Clock(replay=False)), "counters": tmp_path / "metrics", "post": todo.append}
     http = Http(Routes(config, endpoint, reconciler, tally, feedback, **beside).handle, 1 << 20)
     connection, wire = http(), Wire()
     connection.connection_made(wire)  # type: ignore[arg-type]

@@ -91,10 +91,11 @@ def rivals(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 class Server:
     """`rivals serve` as a process group, ended by its id."""
 
-    def __init__(self, folder: Path, workers: int = 2, clock: str = "wall") -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, workers: int = 2, clock: str = "wall", *, grpc: bool = False) -> None:
+        self.folder, self.grpc_port = folder, free_port() if grpc else 0
         self.port, self.control_port = free_port(), free_port()
         ports = ["--port", str(self.port), "--control-port", str(self.control_port)]
+        ports += ["--grpc-port", str(self.grpc_port)] if grpc else []
         words = [sys.executable, "-m", "rivals", "serve", "--workers", str(workers), "--clock", clock, *ports]
         self.log = folder / "serve.log"
         with self.log.open("ab") as stderr:

@@ -199,6 +199,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The data plane.")] = 8080,
     workers: Annotated[int, typer.Option(min=1, max=64)] = 1,
     control_port: Annotated[int, typer.Option(min=0, max=65535, help="The control plane.")] = 8090,
+    grpc_port: Annotated[int, typer.Option(min=0, max=65535, help="gRPC beside HTTP; 0: none.")] = 0,
     clock: Annotated[Clock, typer.Option(help="In a replay the rows bring their own time.")] = Clock.WALL,
 ) -> None:
     """Serve the endpoint: data plane, control API and the judge, until stopped."""
@@ -210,6 +211,7 @@ def serve(
         port=port,
         workers=workers,
         control_port=control_port,
+        grpc_port=grpc_port,
         clock=clock.value,
         say=call.say,
     )

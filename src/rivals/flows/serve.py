@@ -6,10 +6,11 @@ import os
 import secrets
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Literal
 
 from rivals.bundles import read_manifest
-from rivals.errors import RivalsError, SpecError
+from rivals.errors import MissingExtra, RivalsError, SpecError
 from rivals.flows.apart import follow_project, keep_apart
 from rivals.flows.control import publish
 from rivals.flows.routing import named_arms, standing_shadows
@@ -33,12 +34,15 @@ def serve_project(
     port: int,
     workers: int,
     control_port: int,
+    grpc_port: int,
     clock: Clock,
     say: Callable[[str], None],
 ) -> None:
     """Serve until SIGTERM or SIGINT. What dies is started again; what is in flight is answered first."""
     if host not in {"127.0.0.1", "::1", "localhost"} and not os.environ.get("RIVALS_TOKEN"):
         raise RivalsError(f"--host {host} is open to others; set RIVALS_TOKEN first, or serve on loopback.")
+    if grpc_port and find_spec("grpc") is None:
+        raise MissingExtra("--grpc-port needs the package grpcio: pip install 'rivals[grpc]'.")
     check_secret(workspace)
     first_table(workspace)
     publish_endpoint(workspace.run_dir, endpoint_config(workspace, clock))
@@ -47,10 +51,12 @@ def serve_project(
     control = [sys.executable, "-m", "rivals", "control", *workspace.command]
     control += ["--host", host, "--control-port", str(control_port), "--clock", clock]
     configs = [
-        WorkerConfig(str(workspace.run_dir), str(workspace.blobs.folder), slot, host, port, clock)
+        WorkerConfig(str(workspace.run_dir), str(workspace.blobs.folder), slot, host, port, clock, grpc_port)
         for slot in range(workers)
     ]
     say(f"{workspace.endpoint.name}: http://{host}:{port}/v2/models/{workspace.endpoint.name}/infer, {workers} workers")
+    if grpc_port:
+        say(f"grpc: {host}:{grpc_port}, inference.GRPCInferenceService")
     say(f"control: http://{host}:{control_port}/api/status")
     Supervisor(configs, [control]).run()
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hmac
 import logging
-import math
-import os
-import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -18,16 +15,17 @@ import msgspec
 from rivals import __version__
 from rivals.errors import RequestError
 from rivals.plugins import nearest
+from rivals.serve.asks import Asks, text
 from rivals.serve.endpoint import Endpoint, Soon
 from rivals.serve.http import JSON, HttpRequest, Reply
-from rivals.serve.inputs import Inputs, printable, quote
+from rivals.serve.inputs import quote
 from rivals.serve.journal import FeedbackLog
 from rivals.serve.metrics import EndpointTally, exposition
 from rivals.serve.reconcile import EndpointConfig, Reconciler
-from rivals.serve.tokens import HEADER, Tokens
+from rivals.serve.tokens import HEADER
 from rivals.serve.wires import feedback, mlflow_wire, oip, others
 from rivals.serve.wires.binary import LENGTH
-from rivals.values import Answer, Columns, Request
+from rivals.values import Answer
 
 log = logging.getLogger("rivals.routes")
 
@@ -49,23 +47,6 @@ class Written(NamedTuple):
     headers: bytes = b""
 
 
-class Clock:
-    """The endpoint's time: the wall's, or what the newest row says, which never goes back."""
-
-    def __init__(self, replay: bool) -> None:
-        self.replay, self._newest = replay, 0.0
-
-    def now(self) -> float:
-        """Seconds since the epoch."""
-        return self._newest if self.replay else time.time()
-
-    def at(self, inputs: Inputs, columns: Columns) -> float:
-        """The time of a request with these rows. Raises ``RequestError`` where a replay's rows tell none."""
-        if self.replay:
-            self._newest = max(self._newest, inputs.time_of(columns))
-        return self.now()
-
-
 class Routes:
     """Takes every request of a worker. ``post`` calls a function in the loop from another thread."""
 
@@ -77,18 +58,15 @@ class Routes:
         tally: EndpointTally,
         feedback_log: FeedbackLog,
         *,
-        clock: Clock,
+        asks: Asks,
         counters: Path,
         post: Soon,
         token: str = "",
-        tokens: Tokens | None = None,
     ) -> None:
         self.draining = False
         self._config, self._endpoint, self._reconciler, self._tally = config, endpoint, reconciler, tally
-        self._feedback_log, self._clock, self._counters, self._post = feedback_log, clock, counters, post
+        self._feedback_log, self._asks, self._counters, self._post = feedback_log, asks, counters, post
         self._token = f"Bearer {token}".encode() if token else b""
-        self._tokens = tokens  # of feedback
-        self._unit_header = config.unit_header.lower().encode()
 
     def handle(self, http: HttpRequest, reply: Reply) -> None:
         """Answer, now or later. Raises ``RequestError``."""
@@ -171,51 +149,31 @@ class Routes:
         own_id: str = "",
     ) -> None:
         """From checked rows to an answer. Raises ``RequestError`` before anything is recorded."""
-        inputs, headers = self._endpoint.serving.inputs, http.headers
-        columns = inputs.check(given)
-        name = _text(headers, b"x-request-id") or printable("An id", own_id) or os.urandom(16).hex()
-        unit = _text(headers, b"x-rivals-unit") or (_text(headers, self._unit_header) if self._unit_header else "")
-        request = Request(
-            id=name,
-            columns=columns,
-            unit=unit or inputs.unit_of(columns) or name,
-            time=self._clock.at(inputs, columns),
-            pin=variant or _text(headers, b"x-rivals-variant"),
-            deadline_ms=_deadline(headers),
-            headers={name: _text(headers, name.encode()) for name in self._endpoint.serving.headers},
-        )
-        echo = b"X-Request-Id: %b\r\n" % name.encode()
-        if self._tokens:
-            signed = self._tokens.give(name, request.time)
-            echo += b"%b: %b\r\n" % (HEADER.encode(), signed.encode())
+        request = self._asks.request(given, http.headers, variant, own_id)
+        echo = _lines(self._asks.known(request))
 
         def done(answer: Answer | RequestError) -> None:
             if isinstance(answer, RequestError):
                 reply.refuse(answer, echo)
                 return
-            told = b"%bX-Rivals-Variant: %b\r\nX-Rivals-Revision: %d\r\n" % (
-                echo,
-                answer.variant.encode(),
-                answer.revision,
-            )
-            degraded = b"X-Rivals-Degraded: true\r\n" if answer.degraded else b""
+            told = echo + _lines(self._asks.answered(answer))
             try:
                 body = write(answer)
             except Exception:
                 log.exception("answer.failed variant=%s request=%s", answer.variant, answer.id)
                 reply.refuse(RequestError("This is our mistake; it is written down.", 500), told)
             else:
-                reply.send(200, body.raw, body.kind, headers=told + degraded + body.headers)
+                reply.send(200, body.raw, body.kind, headers=told + body.headers)
 
         self._endpoint.submit(request, http.arrived, done)
 
     def _feedback(self, http: HttpRequest, reply: Reply) -> None:
         if _kind(http) not in JSON_KINDS:
             raise RequestError("The body is JSON.", 415)
-        now, config = self._clock.now(), self._config
-        terms = feedback.Terms(self._endpoint.serving.signature.labels, config.rating, self._clock.replay)
-        token = _text(http.headers, HEADER.lower().encode())
-        many = feedback.feedback(http.body, now, terms, self._tokens, token)
+        now, config = self._asks.clock.now(), self._config
+        terms = feedback.Terms(self._endpoint.serving.signature.labels, config.rating, self._asks.clock.replay)
+        token = text(http.headers, HEADER.lower().encode())
+        many = feedback.feedback(http.body, now, terms, self._asks.tokens, token)
 
         def acknowledge(error: RequestError | None) -> None:
             if error:
@@ -309,32 +267,12 @@ def _inflated(raw: bytes, encoding: bytes, most: int) -> bytes:
     return found
 
 
+def _lines(pairs: Sequence[tuple[str, str]]) -> bytes:
+    return "".join(f"{name}: {value}\r\n" for name, value in pairs).encode()
+
+
 def _kind(http: HttpRequest) -> bytes:
     return http.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-
-
-def _text(headers: Mapping[bytes, bytes], name: bytes) -> str:
-    """A header as text; empty where there is none. Raises ``RequestError``."""
-    raw = headers.get(name)
-    if not raw:
-        return ""
-    try:
-        return printable(f"The header {name.decode()}", raw.decode())
-    except UnicodeDecodeError:
-        raise RequestError(f"The header {name.decode()} is not UTF-8.") from None
-
-
-def _deadline(headers: Mapping[bytes, bytes]) -> float:
-    raw = headers.get(b"x-rivals-deadline-ms")
-    if raw is None:
-        return 0.0
-    try:
-        limit = float(raw)
-    except ValueError:
-        limit = math.nan
-    if not 0 < limit < math.inf:
-        raise RequestError("X-Rivals-Deadline-Ms takes a number of milliseconds above 0.")
-    return limit
 
 
 def _nowhere(path: Sequence[str]) -> RequestError:

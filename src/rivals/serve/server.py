@@ -18,20 +18,26 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 import msgspec
 import uvloop
 
 from rivals.errors import RivalsError
+from rivals.serve.asks import Asks
 from rivals.serve.capture import Capture
+from rivals.serve.clock import Clock
 from rivals.serve.endpoint import Endpoint
 from rivals.serve.http import Http
 from rivals.serve.journal import FeedbackLog, Journal
 from rivals.serve.metrics import Counters, EndpointTally
 from rivals.serve.question import Serving
 from rivals.serve.reconcile import EndpointConfig, Reconciler, publish_obeyed, read_endpoint
-from rivals.serve.routes import Clock, Routes
+from rivals.serve.routes import Routes
 from rivals.serve.tokens import Tokens, read_key
+
+if TYPE_CHECKING:
+    from rivals.serve.grpc_server import GrpcServer
 
 log = logging.getLogger("rivals.server")
 
@@ -54,6 +60,7 @@ class WorkerConfig:
     host: str = "127.0.0.1"
     port: int = 8080
     clock: str = "wall"
+    grpc_port: int = 0  # none
 
 
 def main() -> None:
@@ -125,17 +132,25 @@ class _Worker:
         rng = Random()  # noqa: S311 -- who is paired with a shadow is no secret
         capture = Capture(promised.capture, promised.redact) if promised.capture else None
         self._endpoint = Endpoint(serving, self._journal, tally, loop.call_soon, post, loop.call_later, rng, capture)
+        tokens = Tokens(read_key(run_dir), promised.keep) if promised.signed else None
+        asks = Asks(self._endpoint, Clock(config.clock == "replay"), promised.unit_header, tokens)
+        self._grpc: GrpcServer | None = None
+        if config.grpc_port:
+            from rivals.serve.grpc_server import GrpcServer  # noqa: PLC0415 -- an extra, and tenths of a second
+
+            counters, most = run_dir / "metrics", promised.max_body_bytes
+            place = (promised.name, config.host, config.grpc_port)
+            self._grpc = GrpcServer(asks, *place, most=most, counters=counters, token=token)
         self._routes = Routes(
             promised,
             self._endpoint,
             reconciler,
             tally,
             self._feedback,
-            clock=Clock(config.clock == "replay"),
+            asks=asks,
             counters=run_dir / "metrics",
             post=post,
             token=token,
-            tokens=Tokens(read_key(run_dir), promised.keep) if promised.signed else None,
         )
         self._http = Http(self._routes.handle, promised.max_body_bytes, _descriptors() - FILES)
 
@@ -144,6 +159,8 @@ class _Worker:
         loop, config = asyncio.get_running_loop(), self._config
         self._http.sweep()
         server = await loop.create_server(self._http, config.host, config.port, reuse_port=True, backlog=1024)
+        if self._grpc:
+            await self._grpc.start()
         publish_obeyed(self._reconciler.run_dir, config.slot, self._endpoint.serving.table.revision)
         log.info("worker.started slot=%d pid=%d port=%d", config.slot, os.getpid(), config.port)
         gc.freeze()  # what is loaded now stays; collections need not look at it
@@ -162,6 +179,8 @@ class _Worker:
         self._routes.draining = True
         server.close()
         self._http.drain()
+        if self._grpc:
+            await self._grpc.stop(DRAIN)
         deadline = time.monotonic() + DRAIN
         while (self._http.connections or not self._endpoint.answered) and time.monotonic() < deadline:  # noqa: ASYNC110 -- two conditions, for some milliseconds
             await asyncio.sleep(LOOK / 5)

@@ -103,22 +103,30 @@ def infer(raw: bytes, signature: Signature, kinds: Mapping[str, str], length: by
     if tail:
         raise RequestError(f"{len(tail)} bytes are left over behind the last input.")
     every = bool((body.parameters or {}).get("binary_data_output"))
-    if not body.outputs:
-        first = "prediction" if signature.task == "regression" else "probabilities"
-        return Infer(columns, body.id, (first,), frozenset({first} if every else ()))
-    wanted, known = tuple(output.name for output in body.outputs), list(outputs_of(signature))
-    for name in wanted:
+    names = wanted([output.name for output in body.outputs], signature)
+    asked = {one.name: (one.parameters or {}).get("binary_data", every) for one in body.outputs}
+    return Infer(columns, body.id, names, frozenset(name for name in names if asked.get(name, every)))
+
+
+def wanted(names: Sequence[str], signature: Signature) -> tuple[str, ...]:
+    """The outputs to give: those asked for by name, else the first there is. Raises ``RequestError``."""
+    known = list(outputs_of(signature))
+    for name in names:
         if name not in known:
             raise RequestError(f"There is no output {quote(name)}.{nearest(name, known)} There is: {', '.join(known)}.")
-    asked = {one.name: (one.parameters or {}).get("binary_data", every) for one in body.outputs}
-    return Infer(columns, body.id, wanted, frozenset(name for name, said in asked.items() if said))
+    return tuple(names) or (known[0],)
+
+
+def column(tensor: Tensor, raw: memoryview | None = None) -> Sequence[Any]:
+    """A tensor as a column, from its bytes or its data. Raises ``RequestError``."""
+    return _column(tensor) if raw is None else binary.read(tensor.name, tensor.datatype, _rows(tensor), raw)
 
 
 def answer(
     given: Answer, endpoint: str, signature: Signature, outputs: Sequence[str], raw: Collection[str] = ()
 ) -> tuple[bytes, int]:
     """An answer as a body, and how much of it is JSON: 0 where all is. Outputs in ``raw`` come as bytes."""
-    tensors = [_output(name, given.outputs, signature) for name in outputs]
+    tensors = [output(name, given.outputs, signature) for name in outputs]
     tail = []
     for tensor in tensors:
         if tensor["name"] in raw:
@@ -207,7 +215,8 @@ def _column(tensor: Tensor) -> Sequence[Any]:
     return data
 
 
-def _output(name: str, rows: Sequence[Sequence[float]], signature: Signature) -> dict[str, Any]:
+def output(name: str, rows: Sequence[Sequence[float]], signature: Signature) -> dict[str, Any]:
+    """An output as a tensor, its values flat."""
     if name == "label":
         likeliest = [signature.labels[row.index(max(row))] for row in rows]
         return {"name": name, "datatype": outputs_of(signature)[name][0], "shape": [len(rows)], "data": likeliest}

@@ -1,0 +1,80 @@
+"""From checked columns and what a client says beside them to one request, the same through every wire."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rivals.errors import RequestError
+from rivals.serve.clock import Clock
+from rivals.serve.endpoint import Endpoint
+from rivals.serve.inputs import printable
+from rivals.serve.tokens import HEADER, Tokens
+from rivals.values import Answer, Request
+
+Headers = Mapping[bytes, bytes]  # names in lower case
+
+
+class Asks:
+    """Names requests, and says what goes back with their answers."""
+
+    def __init__(self, endpoint: Endpoint, clock: Clock, unit_header: str = "", tokens: Tokens | None = None) -> None:
+        self.endpoint, self.clock, self.tokens = endpoint, clock, tokens
+        self._unit_header = unit_header.lower().encode()
+
+    def request(
+        self, given: Mapping[str, Sequence[Any]], headers: Headers, variant: str = "", own_id: str = ""
+    ) -> Request:
+        """One request with these rows. Raises ``RequestError`` before anything is recorded."""
+        serving = self.endpoint.serving
+        columns = serving.inputs.check(given)
+        name = text(headers, b"x-request-id") or printable("An id", own_id) or os.urandom(16).hex()
+        unit = text(headers, b"x-rivals-unit") or (text(headers, self._unit_header) if self._unit_header else "")
+        return Request(
+            id=name,
+            columns=columns,
+            unit=unit or serving.inputs.unit_of(columns) or name,
+            time=self.clock.at(serving.inputs, columns),
+            pin=variant or text(headers, b"x-rivals-variant"),
+            deadline_ms=_deadline(headers),
+            headers={wanted: text(headers, wanted.encode()) for wanted in serving.headers},
+        )
+
+    def known(self, request: Request) -> list[tuple[str, str]]:
+        """What goes back whatever becomes of the request."""
+        found = [("X-Request-Id", request.id)]
+        if self.tokens:
+            found.append((HEADER, self.tokens.give(request.id, request.time)))
+        return found
+
+    @staticmethod
+    def answered(answer: Answer) -> list[tuple[str, str]]:
+        """What goes back with an answer."""
+        found = [("X-Rivals-Variant", answer.variant), ("X-Rivals-Revision", str(answer.revision))]
+        return [*found, ("X-Rivals-Degraded", "true")] if answer.degraded else found
+
+
+def text(headers: Headers, name: bytes) -> str:
+    """A header as text; empty where there is none. Raises ``RequestError``."""
+    raw = headers.get(name)
+    if not raw:
+        return ""
+    try:
+        return printable(f"The header {name.decode()}", raw.decode())
+    except UnicodeDecodeError:
+        raise RequestError(f"The header {name.decode()} is not UTF-8.") from None
+
+
+def _deadline(headers: Headers) -> float:
+    raw = headers.get(b"x-rivals-deadline-ms")
+    if raw is None:
+        return 0.0
+    try:
+        limit = float(raw)
+    except ValueError:
+        limit = math.nan
+    if not 0 < limit < math.inf:
+        raise RequestError("X-Rivals-Deadline-Ms takes a number of milliseconds above 0.")
+    return limit
