@@ -37,6 +37,8 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/against_sklearn.py
 	$(BIN)/python benchmarks/replay_market.py
 	$(BIN)/python benchmarks/child.py
+	$(BIN)/python benchmarks/swaps.py
+	$(BIN)/python benchmarks/memory.py
 
 up: .venv/demo  ## serve the demo until stopped
 	$(BIN)/python examples/flights/demo.py --up

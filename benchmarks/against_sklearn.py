@@ -34,7 +34,7 @@ EQUAL = 1e-6  # of a loss
 
 def variants(small: bool) -> list[dict[str, object]]:
     """Eight of them, of about the same size."""
-    trees = 10 if small else 250
+    trees = 10 if small else 400
     return [{"max_iter": trees, "max_leaf_nodes": 27 + number, "learning_rate": 0.05} for number in range(8)]
 
 
@@ -86,7 +86,7 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--small", action="store_true", help="whether it runs at all")
     small = options.parse_args().small
-    rng, count = np.random.default_rng(0), 2_000 if small else 24_000
+    rng, count = np.random.default_rng(0), 2_000 if small else 60_000
     inputs = rng.normal(size=(count, COLUMNS)).astype(np.float32)
     frame = pd.DataFrame(inputs, columns=[f"x{index}" for index in range(COLUMNS)])
     frame["y"] = (inputs[:, :4].sum(axis=1) + inputs[:, 4] * inputs[:, 5] + rng.normal(size=count) > 0).astype(int)
