@@ -157,9 +157,9 @@ class RoutingTable:
 
     @property
     def answering_by_name(self) -> tuple[Arm, ...]:
-        """Those of ``named`` that are asked: not where the table has the name already, with whatever bundle."""
-        known = {one.variant for one in self.arms} | {one.variant for one in self.shadows}
-        return tuple(arm for arm in self.named if arm.variant not in known)
+        """Those of ``named`` that may be asked: not while another bundle of that name is rolled out."""
+        known = {one.variant: one.digest for one in self.shadows} | {one.variant: one.digest for one in self.arms}
+        return tuple(arm for arm in self.named if known.get(arm.variant, arm.digest) == arm.digest)
 
     def answers(self, variant: str) -> bool:
         """Whether clients may meet the variant."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -82,11 +83,20 @@ def test_a_rule_whose_variant_does_not_answer_is_passed_over() -> None:
     assert chosen([GOLD], gold, RoutingTable("toy", 1, "one", ARMS[:1], "salt", slots([1.0]))) == "one"
 
 
-def test_a_name_that_is_rolled_out_with_another_bundle_is_that_bundle_alone() -> None:
-    """No client meets a new version by a rule before the rollout has judged it in its shadow."""
-    table = RoutingTable("toy", 1, "one", ARMS[:1], "s", slots([1.0]), (Shadow("gold", "new"),), named=TABLE.named)
-    assert answering(table) == {"one": "1"}
-    assert chosen([GOLD], request(**{"x-tier": "gold"}), table) == "one"
+def test_a_rule_rests_while_another_bundle_of_its_name_is_rolled_out() -> None:
+    """No client meets a new version by a rule: the rollout says who does."""
+    gold = request(**{"x-tier": "gold"})
+    shadow = RoutingTable("toy", 1, "one", ARMS[:1], "s", slots([1.0]), (Shadow("gold", "new"),), named=TABLE.named)
+    canary = replace(TABLE, arms=(ARMS[0], Arm("gold", "new", 0.01)), slots=slots([1.0, 0.0]))
+    assert (answering(shadow), chosen([GOLD], gold, shadow)) == ({"one": "1"}, "one")
+    assert (answering(canary), chosen([GOLD], gold, canary)) == ({"one": "1", "gold": "new"}, "one")
+
+
+def test_a_rule_goes_on_while_its_own_bundle_is_rolled_out_to_others() -> None:
+    gold = request(**{"x-tier": "gold"})
+    shadow = replace(TABLE, shadows=(Shadow("gold", "9"),))
+    canary = replace(TABLE, arms=(ARMS[0], Arm("gold", "9", 0.01)), slots=slots([1.0, 0.0]))
+    assert [chosen([GOLD], gold, table) for table in (shadow, canary, alone(canary))] == ["gold"] * 3
 
 
 def test_rules_hold_without_a_lease_and_arms_do_not() -> None:

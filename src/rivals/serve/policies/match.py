@@ -51,8 +51,11 @@ class Match:
         return self._split.choose(table, request, rng)
 
     def _choices(self, table: RoutingTable) -> list[tuple[Sequence[Holds], Choice]]:
-        names = [arm.variant for arm in (*table.arms, *table.answering_by_name)]
-        chosen = {name: Choice(name, {**dict.fromkeys(names, 0.0), name: 1.0}) for name in names}
+        named = {arm.variant for arm in table.named}
+        able = [arm.variant for arm in table.answering_by_name]
+        able += [arm.variant for arm in table.arms if arm.variant not in named]
+        none = dict.fromkeys([*able, *(arm.variant for arm in table.arms)], 0.0)
+        chosen = {name: Choice(name, {**none, name: 1.0}) for name in able}
         return [(conditions, chosen[variant]) for conditions, variant in self._rules if variant in chosen]
 
 

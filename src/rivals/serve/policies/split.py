@@ -39,7 +39,7 @@ def _choices(table: RoutingTable) -> list[Choice]:
 
 
 def _pinned(table: RoutingTable, variant: str) -> Choice:
-    known = [arm.variant for arm in (*table.arms, *table.answering_by_name)]
+    known = list(dict.fromkeys(arm.variant for arm in (*table.arms, *table.answering_by_name)))
     known += [shadow.variant for shadow in table.shadows]
     if variant not in known:
         sentence = f"{table.endpoint!r} has no variant {variant!r}.{nearest(variant, known)}"
