@@ -127,4 +127,5 @@ def endpoint_config(workspace: Workspace, clock: Clock) -> EndpointConfig:
         capture=capture.features,
         redact=capture.redact,
         memory_mb=workspace.spec.limits.memory_mb,
+        shelf_mb=endpoint.memory_mb,
     )

@@ -138,6 +138,8 @@ class Endpoint:
             self._leave(one, kept)
         self._count(failed, ended)
         self._shadows.put([pair for pair in pairs if pair.outcome is Outcome.OPEN])
+        for one in asked:
+            one.look()
         near = [one for one in asked if not one.away]
         for one in asked:
             if one.away:

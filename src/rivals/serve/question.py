@@ -12,8 +12,10 @@ from rivals.serve.aside import Aside
 from rivals.serve.asking import tell
 from rivals.serve.entries import Closed, Opened
 from rivals.serve.inputs import Inputs
+from rivals.serve.shelf import Shelved
 from rivals.values import SLOTS, Answer, Arm, Outcome, Request, RoutingTable, Signature
 
+Answerer = Predictor | Aside | Shelved
 Done = Callable[[Answer | RequestError], None]
 
 
@@ -22,7 +24,7 @@ class Serving:
     """A routing table with everything that it needs to answer, loaded."""
 
     table: RoutingTable
-    predictors: Mapping[str, Predictor | Aside]  # by variant: who answers clients
+    predictors: Mapping[str, Answerer]  # by variant: who answers clients
     policy: Policy
     inputs: Inputs
     asides: Mapping[str, Aside] = field(default_factory=dict)  # by variant: who is asked in the shadow
@@ -30,13 +32,13 @@ class Serving:
     leased: bool = field(init=False)  # whether anybody but the champion may be asked
     headers: frozenset[str] = field(init=False)  # that the policy looks at, in lower case
     columns: frozenset[str] = field(init=False)  # likewise; they need be no inputs
-    away: frozenset[str] = field(init=False)  # who answers clients from a process of its own
+    away: frozenset[str] = field(init=False)  # who may answer from elsewhere: a process of its own, or the shelf
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "alone", alone(self.table))
         others = self.table.shadows or self.table.holdout
         object.__setattr__(self, "leased", len(self.table.arms) > 1 or bool(others))
-        away = frozenset(name for name, one in self.predictors.items() if isinstance(one, Aside))
+        away = frozenset(name for name, one in self.predictors.items() if isinstance(one, Aside | Shelved))
         object.__setattr__(self, "away", away)
         for name in ("headers", "columns"):
             object.__setattr__(self, name, frozenset(getattr(self.policy, name, ())))
@@ -100,18 +102,27 @@ class Question:
     latency_us: int = 0
     outputs: Sequence[Sequence[float]] = ()
     reason: str = ""  # why it failed
+    near: Predictor | None = None  # who answered at once, though it may be put away by now
 
     @property
-    def asked(self) -> Predictor | Aside:
+    def asked(self) -> Answerer:
         """Who is asked: a shadow in its process, where it has one."""
+        if self.near is not None:
+            return self.near
         if self.done is None and self.variant in self.serving.asides:
             return self.serving.asides[self.variant]
         return self.serving.predictors[self.variant]
 
     @property
     def away(self) -> bool:
-        """Whether an answer for a client comes from another process."""
-        return self.variant in self.serving.away and self.done is not None
+        """Whether the answer is waited for elsewhere than in the loop."""
+        return self.variant in self.serving.away and self.done is not None and self.near is None
+
+    def look(self) -> None:
+        """See whether a variant from the shelf is open just now."""
+        by = self.serving.predictors[self.variant] if self.variant in self.serving.away else None
+        if isinstance(by, Shelved):
+            self.near = by.near
 
     @property
     def late(self) -> bool:
@@ -140,7 +151,7 @@ def ask(questions: Sequence[Question]) -> None:
         groups.setdefault(id(one.asked), []).append(one)
     for group in groups.values():
         predictor, parts = group[0].asked, [one.request.columns for one in group]
-        told = predictor.tell(parts) if isinstance(predictor, Aside) else tell(predictor, parts)
+        told = predictor.tell(parts) if isinstance(predictor, Aside | Shelved) else tell(predictor, parts)
         for one, got in zip(group, told, strict=True):
             one.outputs, one.latency_us, one.reason = got.outputs, got.latency_us, got.reason
             one.outcome = Outcome.ERROR if got.reason else Outcome.DEADLINE if one.late else Outcome.OK

@@ -16,6 +16,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -27,8 +28,9 @@ from rivals.plugins import make
 from rivals.protocols import Policy, Predictor
 from rivals.serve.aside import Aside
 from rivals.serve.inputs import Inputs, merged
-from rivals.serve.question import Serving, alone, answering, digests, shadowing
+from rivals.serve.question import Answerer, Serving, alone, answering, digests, shadowing
 from rivals.serve.runtimes import open_bundle
+from rivals.serve.shelf import Shelf, Shelved
 from rivals.values import SLOTS, Column, RoutingTable, Task
 
 log = logging.getLogger("rivals.reconcile")
@@ -62,6 +64,7 @@ class EndpointConfig:
     capture: float = 0.0  # share of the requests whose inputs are kept
     redact: tuple[str, ...] = ()  # columns that are kept of none
     memory_mb: int = 8192  # that a variant in a process of its own may keep
+    shelf_mb: int | None = None  # for variants that rules alone name, in each worker; None: all stay open
 
     @property
     def unit_header(self) -> str:
@@ -147,6 +150,8 @@ class Reconciler:
     _predictors: Mapping[str, Predictor] = field(default_factory=dict)  # by digest: those in use
     _children: Mapping[str, Aside] = field(default_factory=dict)  # by digest: likewise, in processes of their own
     _asides: Mapping[tuple[str, str], Aside] = field(default_factory=dict)  # by variant and digest: likewise
+    _shelf: Shelf = field(default_factory=lambda: Shelf(0))
+    _shelved: Mapping[str, Shelved] = field(default_factory=dict)  # by digest
     _seen: dict[str, tuple[int, ...]] = field(default_factory=dict)
     _retry: float = math.inf
 
@@ -190,8 +195,9 @@ class Reconciler:
 
     def _load(self, table: RoutingTable) -> Serving:
         wanted, found, children = answering(table), dict(self._predictors), dict(self._children)
+        shelved = self._shelve(table)
         for digest in wanted.values():
-            if digest in found or digest in children:
+            if digest in found or digest in children or digest in shelved:
                 continue
             folder = self._folder(digest)
             if _apart(folder):
@@ -199,7 +205,8 @@ class Reconciler:
                 children[digest].ready()
             else:
                 found[digest] = open_bundle(folder, self._folder, found)
-        predictors = {variant: found.get(digest) or children[digest] for variant, digest in wanted.items()}
+        others: dict[str, Answerer] = {**shelved, **children}
+        predictors = {variant: found.get(digest) or others[digest] for variant, digest in wanted.items()}
         asides = {}
         for variant, digest in shadowing(table).items():
             folder = self._folder(digest)
@@ -211,9 +218,31 @@ class Reconciler:
                 raise RivalsError(f"{variant!r} is for {signature.task}, the endpoint for {self.config.task}.")
         inputs = self._inputs(merged(serving.signatures, table.champion, self.config.columns), serving.columns)
         self._predictors = {digest: found[digest] for digest in wanted.values() if digest in found}
+        for digest in self._shelved.keys() - shelved.keys():
+            self._shelf.drop(self._shelved[digest])
+        self._shelved = shelved
         self._children = {digest: children[digest] for digest in wanted.values() if digest in children}
         self._asides = {(variant, shadowing(table)[variant]): one for variant, one in asides.items()}
         return replace(serving, inputs=inputs)
+
+    def _shelve(self, table: RoutingTable) -> dict[str, Shelved]:
+        """By digest: whom rules alone name, where there is a budget; as many are opened now as have room."""
+        if self.config.shelf_mb is None:
+            return {}
+        self._shelf.most = self.config.shelf_mb << 20
+        pinned = {arm.digest for arm in table.arms} | ({table.holdout.digest} if table.holdout else set())
+        shelved = {}
+        for arm in table.answering_by_name:
+            folder = self._folder(arm.digest)
+            if arm.digest not in pinned and not _apart(folder):
+                one = self._shelved.get(arm.digest) or Shelved(folder, partial(self._open, folder), self._shelf)
+                if one.opened is None and self._shelf.has_room(one):
+                    one.open()
+                shelved[arm.digest] = one
+        return shelved
+
+    def _open(self, folder: Path) -> Predictor:
+        return open_bundle(folder, self._folder)
 
     def _inputs(self, columns: tuple[Column, ...], looked_at: frozenset[str]) -> Inputs:
         config = self.config

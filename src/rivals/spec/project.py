@@ -294,6 +294,7 @@ class EndpointSpec(Part):
     name: Name
     unit: str = "request"  # request, a column, or header:<name>
     policy: Plugin = Use("split")
+    memory_mb: int | None = Field(default=None, gt=0)  # of a worker, for variants that rules alone name
     champion: str | None = None  # who answers first; the recommended variant where nothing is said
     shadows: tuple[str, ...] = ()
     autonomy: Literal["observe", "recommend", "act"] = "recommend"
