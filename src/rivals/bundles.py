@@ -37,6 +37,7 @@ MANIFEST = "rivals.json"
 ONNX = "model.onnx"
 NATIVE = "native.json"
 SKOPS = "model.skops"
+REMOTE = "remote.json"
 REFERENCE = "reference.json"
 PROBE = "probe.json"
 MEASURED = "measured.json"
@@ -45,7 +46,7 @@ NUMBERS, TEXTS = "numbers", "texts"  # the two inputs of a graph, each in the or
 NULL = "\ufdd0null"  # a missing text inside a graph or table; a noncharacter, so that no text is mistaken for it
 TOLERANCE = 1e-5  # between a runtime and the pipeline: absolute for probabilities, relative for values
 
-Runtime = Literal["onnx", "native", "together", "child"]
+Runtime = Literal["onnx", "native", "together", "child", "remote"]
 T = TypeVar("T")
 
 
@@ -85,6 +86,13 @@ class BundleManifest:
     def unserved(self) -> str:
         """Why no process can answer from it; empty where one can."""
         return self.reason if self.runtime == "child" and self.members else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """``remote.json``: where the model is that a bundle stands for."""
+
+    url: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,9 @@ from rivals.bundles import (
     ONNX,
     PROBE,
     REFERENCE,
+    REMOTE,
     SKOPS,
+    Address,
     BundleManifest,
     Candidate,
     Measured,
@@ -42,11 +44,13 @@ from rivals.bundles import (
 )  # fmt: skip
 from rivals.errors import BuildError
 from rivals.protocols import Opener, Predictor
+from rivals.remote import Remote
 from rivals.values import Column, Columns, Signature, Use
 
 BOOSTERS = {"lightgbm": "lightgbm", "xgboost": "xgboost-cpu", "catboost": "catboost"}  # packages by module
 PARITY_ROWS = 2_000
 PROBE_ROWS = 32
+ASKED = 200  # rows that a remote model is asked, one by one too
 CATEGORIES = 1_000  # of a text input that are listed in the manifest
 CLEARLY = 0.8  # the graph gives way only to what takes less than this share of its time: noise shall not choose
 
@@ -119,6 +123,35 @@ def write(
         write_mlmodel(folder, signature, packages if manifest.runtime == "child" else ())
         _describe(folder, asked, answers, manifest, times)
         (folder / REFERENCE).write_bytes(_json(sketch(rows, answer(rows), signature)))
+        return _seal(folder, into, manifest, times)
+
+
+def write_remote(
+    into: Path,
+    remote: Remote,
+    rows: pd.DataFrame,
+    *,
+    metrics: Mapping[str, Any] | None = None,
+    lineage: Mapping[str, Any] | None = None,
+) -> Bundle:
+    """Write what stands for a model elsewhere as ``into/<digest>``; its probe tells when another answers there.
+
+    Its latency is that of asking it from here. Raises ``BundleError`` or ``Unreachable``.
+    """
+    signature = remote.signature
+    asked = _spread(rows, ASKED)
+    columns = columns_of(asked, signature)
+    answers = remote.predict(columns)
+    manifest = BundleManifest(
+        signature, "remote", dtypes=_dtypes(signature), categories=_categories(rows, signature),
+        metrics=dict(metrics or {}), lineage=dict(lineage or {}),
+    )  # fmt: skip
+    with _draft(into) as folder:
+        times = latency({"remote": remote}, columns)
+        (folder / REMOTE).write_bytes(_json(Address(remote.url)))
+        write_mlmodel(folder, signature)
+        (folder / REFERENCE).write_bytes(_json(sketch(asked, answers, signature)))
+        _describe(folder, asked, answers, manifest, times)
         return _seal(folder, into, manifest, times)
 
 

@@ -24,12 +24,15 @@ from rivals.build.rows import Rows, narrowed
 from rivals.build.scratch import get, put
 from rivals.build.unfitted import unfitted
 from rivals.build.whole import is_whole
+from rivals.bundles import columns_of
 from rivals.errors import BuildError, DataError
 from rivals.plugins import make
 from rivals.protocols import Family
+from rivals.remote import PREFIX, Remote
 from rivals.values import Scores, Signature, Use
 
 READY = "ready"
+AT_ONCE = 1_000  # rows that a remote model is asked together
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +159,8 @@ def answers(model: Any, block: Any, signature: Signature) -> NDArray[np.float64]
 
 
 def _scored(job: Job, rows: Rows, split: Split) -> tuple[Any, Signature, Said, float]:
+    if str(job.family.options["path"]).startswith(PREFIX):
+        return _asked(job, rows, split)
     made = make(Family, job.family).estimator(rows.signature.task, job.seed)
     inputs = [column.name for column in rows.signature.inputs]
     names = [str(name) for name in getattr(made, "feature_names_in_", job.columns or inputs)]
@@ -164,6 +169,18 @@ def _scored(job: Job, rows: Rows, split: Split) -> tuple[Any, Signature, Said, f
     parts = [*(valid for _, valid in split.folds), split.test]
     said = [answers(made, rows.inputs[names].iloc[part], rows.signature) for part in parts]
     return made, narrowed(rows.signature, names), said, 0.0
+
+
+def _asked(job: Job, rows: Rows, split: Split) -> tuple[Any, Signature, Said, float]:
+    """A model elsewhere, asked for the rows that others are judged by, some at a time."""
+    signature = narrowed(rows.signature, job.columns)
+    remote, said = Remote(str(job.family.options["path"]), signature, seconds=60.0), []
+    for part in [*(valid for _, valid in split.folds), split.test]:
+        frame = rows.inputs.iloc[part]
+        pieces = [columns_of(frame.iloc[start : start + AT_ONCE], signature) for start in range(0, len(part), AT_ONCE)]
+        empty = np.empty((0, len(signature.labels) or 1))
+        said.append(np.concatenate([empty, *(remote.predict(piece) for piece in pieces)]))
+    return remote, signature, said, 0.0
 
 
 # -- what is kept -----------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any
 
 from rivals import plugins
 from rivals.build import bank, receipt
-from rivals.build.bundle import write, write_ensemble
+from rivals.build.bundle import write, write_ensemble, write_remote
 from rivals.build.evaluate import measure, scores
 from rivals.build.leftovers import PIPELINE
 from rivals.build.pipeline import StepsJob, keep, kept, share
@@ -34,6 +34,7 @@ from rivals.flows.workspace import Workspace
 from rivals.protocols import Backend, Combiner
 from rivals.registry.blobs import Blobs
 from rivals.registry.lineage import Lineage, lineage
+from rivals.remote import Remote
 from rivals.serve.runtimes import predictor
 from rivals.spec.project import MAIN, VariantSpec
 from rivals.tune.search import Search, Tried
@@ -70,8 +71,10 @@ def build_one(order: Order) -> Made:
             opener=Blobs(order.bundles).path,
             **facts,
         )
+    elif isinstance(found := pipeline(fitted), Remote):
+        made = write_remote(order.bundles, found, inputs, **facts)
     else:
-        made = write(order.bundles, pipeline(fitted), fitted.signature, inputs, runtime=predictor, **facts)
+        made = write(order.bundles, found, fitted.signature, inputs, runtime=predictor, **facts)
     built = Made(fitted, made)
     receipt.keep(built)
     return built

@@ -11,6 +11,7 @@ import numpy as np
 
 from rivals.errors import BundleError
 from rivals.protocols import Predictor
+from rivals.remote import Unreachable
 from rivals.values import Columns
 
 
@@ -27,6 +28,8 @@ def tell(predictor: Predictor, parts: Sequence[Columns]) -> list[Told]:
     started = time.perf_counter()
     try:
         values = _answers(predictor, _together(parts, predictor))
+    except Unreachable:
+        raise
     except Exception as error:  # noqa: BLE001 -- whatever a model raises is its failure, not ours
         if len(parts) > 1:
             return [told for part in parts for told in tell(predictor, [part])]

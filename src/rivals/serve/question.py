@@ -12,10 +12,12 @@ from rivals.serve.aside import Aside
 from rivals.serve.asking import tell
 from rivals.serve.entries import Closed, Opened
 from rivals.serve.inputs import Inputs
+from rivals.serve.runtimes.remote import RemotePredictor
 from rivals.serve.shelf import Shelved
 from rivals.values import SLOTS, Answer, Arm, Outcome, Request, RoutingTable, Signature
 
 Answerer = Predictor | Aside | Shelved
+TELLS = (Aside, Shelved, RemotePredictor)
 Done = Callable[[Answer | RequestError], None]
 
 
@@ -38,7 +40,7 @@ class Serving:
         object.__setattr__(self, "alone", alone(self.table))
         others = self.table.shadows or self.table.holdout
         object.__setattr__(self, "leased", len(self.table.arms) > 1 or bool(others))
-        away = frozenset(name for name, one in self.predictors.items() if isinstance(one, Aside | Shelved))
+        away = frozenset(name for name, one in self.predictors.items() if isinstance(one, TELLS))
         object.__setattr__(self, "away", away)
         for name in ("headers", "columns"):
             object.__setattr__(self, name, frozenset(getattr(self.policy, name, ())))
@@ -151,7 +153,7 @@ def ask(questions: Sequence[Question]) -> None:
         groups.setdefault(id(one.asked), []).append(one)
     for group in groups.values():
         predictor, parts = group[0].asked, [one.request.columns for one in group]
-        told = predictor.tell(parts) if isinstance(predictor, Aside | Shelved) else tell(predictor, parts)
+        told = predictor.tell(parts) if isinstance(predictor, TELLS) else tell(predictor, parts)
         for one, got in zip(group, told, strict=True):
             one.outputs, one.latency_us, one.reason = got.outputs, got.latency_us, got.reason
             one.outcome = Outcome.ERROR if got.reason else Outcome.DEADLINE if one.late else Outcome.OK

@@ -14,6 +14,7 @@ from rivals.plugins import make
 from rivals.protocols import Combiner, Opener, Predictor
 from rivals.serve.runtimes.native import NativePredictor
 from rivals.serve.runtimes.onnx import OnnxPredictor
+from rivals.serve.runtimes.remote import RemotePredictor
 from rivals.serve.runtimes.together import TogetherPredictor
 from rivals.values import Columns
 
@@ -54,6 +55,8 @@ def predictor(
     match manifest.runtime:
         case "onnx":
             return OnnxPredictor(folder, manifest.signature)
+        case "remote":
+            return RemotePredictor(folder, manifest.signature)
         case "native":
             return NativePredictor(folder, manifest.signature)
         case "together" if manifest.combiner and manifest.members:

@@ -1,0 +1,135 @@
+"""A model behind another server of the Open Inference Protocol, asked for rows: MLServer, Triton, KServe, rivals.
+
+``oip+http://host:8080/model``, or ``.../model/versions/2``. The server's own metadata says what it takes: a tensor per
+column where its inputs have our columns' names, else one matrix of the numbers, in our order. It must give
+probabilities by label (or, of two, that of the second one), or values; a server that gives labels only is refused.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rivals.errors import BundleError, RivalsError
+from rivals.values import Columns, Signature
+
+PREFIX = "oip+"
+URL = re.compile(r"oip\+(https?)://([^/\s:]+|\[[0-9a-fA-F:]+\])(?::(\d+))?/([^/\s]+)(?:/versions/([^/\s]+))?")
+FLOATS = {"FP16", "FP32", "FP64"}
+
+
+class Unreachable(RivalsError):
+    """Nobody answered."""
+
+
+class Remote:
+    """A ``Predictor`` elsewhere. May be asked by several threads, each on a connection of its own.
+
+    ``seconds`` is what one call may take. Raises ``BundleError`` where the URL is none.
+    """
+
+    def __init__(self, url: str, signature: Signature, seconds: float = 5.0) -> None:
+        found = URL.fullmatch(url)
+        if not found:
+            raise BundleError(f"{url!r} is no address of a model; write it as oip+http://host:8080/model.")
+        scheme, self._host, port, name, version = found.groups()
+        self.url, self.signature, self._seconds = url, signature, seconds
+        self._port = int(port) if port else None
+        self._make = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
+        self._path = f"/v2/models/{name}" + (f"/versions/{version}" if version else "")
+        self._local = threading.local()
+        self._inputs: Sequence[Mapping[str, Any]] | None = None
+
+    def __del__(self) -> None:
+        if hasattr(self, "_local"):  # its address was one
+            self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"url": self.url, "signature": self.signature, "seconds": self._seconds}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]  # connections do not travel
+
+    def close(self) -> None:
+        """Let go of this thread's connection."""
+        if kept := getattr(self._local, "connection", None):
+            kept.close()
+            self._local.connection = None
+
+    def predict(self, columns: Columns) -> NDArray[np.float64]:
+        """Probabilities (rows, labels) or values (rows, 1). Raises ``Unreachable``, or ``BundleError``."""
+        body = json.dumps({"inputs": self._tensors(columns)}).encode()
+        told = self._ask("POST", f"{self._path}/infer", body)
+        width = len(self.signature.labels) or 1
+        for output in told.get("outputs", ()):
+            if output.get("datatype") in FLOATS:
+                return self._answer(output, columns.rows, width)
+        raise BundleError(f"{self.url} gives no tensor of floats, so no probabilities or values.")
+
+    def _answer(self, output: Mapping[str, Any], rows: int, width: int) -> NDArray[np.float64]:
+        found = np.asarray(output["data"], np.float64).reshape(-1)
+        if found.size == rows * width:
+            return found.reshape(rows, width)
+        if found.size == rows and width == 2:  # noqa: PLR2004 -- labels
+            return np.column_stack([1 - found, found])
+        raise BundleError(f"{self.url} gives {found.size} numbers for {rows} rows of {width}.")
+
+    def _tensors(self, columns: Columns) -> list[dict[str, Any]]:
+        if self._inputs is None:
+            self._inputs = self._ask("GET", self._path).get("inputs") or ()
+        given, ours = columns.values, self.signature.inputs
+        theirs = {one["name"] for one in self._inputs}
+        if theirs <= {column.name for column in ours} and theirs:
+            return [
+                {
+                    "name": column.name,
+                    "shape": [columns.rows],
+                    "datatype": "FP64" if column.kind == "number" else "BYTES",
+                    "data": list(given[column.name]),
+                }
+                for column in ours
+                if column.name in theirs
+            ]
+        numbers = [column.name for column in ours if column.kind == "number"]
+        if len(numbers) < len(ours) or len(theirs) > 1:
+            raise BundleError(f"{self.url} takes {', '.join(sorted(theirs))}; the data has other columns.")
+        rows = zip(*(given[name] for name in numbers), strict=True)
+        data = [value if value is None else float(value) for row in rows for value in row]
+        name = next(iter(theirs), "input-0")
+        return [{"name": name, "shape": [columns.rows, len(numbers)], "datatype": "FP32", "data": data}]
+
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
+        """One call; on a connection that was kept and is gone, a second time."""
+        for again in (False, True):
+            kept = getattr(self._local, "connection", None)
+            connection = kept or self._make(self._host, self._port, timeout=self._seconds)
+            self._local.connection = None
+            try:
+                connection.request(method, path, body, {"Content-Type": "application/json"})
+                reply = connection.getresponse()
+                raw = reply.read()
+            except (OSError, http.client.HTTPException) as error:
+                connection.close()
+                if kept and not again and not isinstance(error, TimeoutError):
+                    continue
+                raise Unreachable(f"{self.url} cannot be reached: {type(error).__name__}: {error}.") from error
+            self._local.connection = connection
+            return self._read(reply.status, raw)
+        raise AssertionError
+
+    def _read(self, status: int, raw: bytes) -> dict[str, Any]:
+        try:
+            told = json.loads(raw)
+        except ValueError:
+            told = None
+        if status != http.client.OK or not isinstance(told, dict):
+            why = told.get("error") if isinstance(told, dict) else raw[:100].decode(errors="replace")
+            raise BundleError(f"{self.url} answers {status}: {why}")
+        return told
