@@ -91,15 +91,27 @@ def rivals(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 class Server:
     """`rivals serve` as a process group, ended by its id."""
 
-    def __init__(self, folder: Path, workers: int = 2, clock: str = "wall", *, grpc: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        workers: int = 2,
+        clock: str = "wall",
+        *,
+        grpc: bool = False,
+        tls: tuple[Path, Path] | None = None,
+    ) -> None:
         self.folder, self.grpc_port = folder, free_port() if grpc else 0
         self.port, self.control_port = free_port(), free_port()
         ports = ["--port", str(self.port), "--control-port", str(self.control_port)]
         ports += ["--grpc-port", str(self.grpc_port)] if grpc else []
+        ports += ["--tls-cert", str(tls[0]), "--tls-key", str(tls[1])] if tls else []
         words = [sys.executable, "-m", "rivals", "serve", "--workers", str(workers), "--clock", clock, *ports]
         self.log = folder / "serve.log"
         with self.log.open("ab") as stderr:
             self.process = subprocess.Popen(words, cwd=folder, stderr=stderr, start_new_session=True)
+        if tls:
+            wait_until(lambda: "worker.started" in self.log.read_text() and listens(self.control_port), 60, self.log)
+            return
         wait_until(lambda: self.get("/v2/health/ready")[0] == 200 and self.api("/api/clock") is not None, 60, self.log)
 
     def stop(self) -> None:
@@ -188,6 +200,12 @@ def infer(row: dict[str, Any]) -> dict[str, Any]:
 def a_row(seed: int = 0) -> dict[str, Any]:
     """Some plausible row."""
     return {"a": (seed % 7 - 3) / 2, "b": (seed % 5 - 2) / 2, "c": None if seed % 9 == 0 else 0.25, "color": "red"}
+
+
+def listens(port: int) -> bool:
+    """Whether anybody does."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def free_port() -> int:

@@ -30,6 +30,10 @@ app.add_typer(rollout_app, name="rollout")
 add_to(app)
 
 
+TlsCert = Annotated[Path | None, typer.Option(help="A certificate chain (PEM): speak TLS on every port.")]
+TlsKey = Annotated[Path | None, typer.Option(help="Its key (PEM).")]
+
+
 class Clock(StrEnum):
     """Whose time it is."""
 
@@ -64,6 +68,12 @@ def _end(message: str, code: int) -> None:
         raise  # noqa: PLE0704 -- called from except clauses only
     typer.echo(message, err=True)
     sys.exit(code)
+
+
+def _pair(cert: Path | None, key: Path | None) -> tuple[Path, Path] | None:
+    if (cert is None) != (key is None):
+        raise typer.BadParameter("--tls-cert and --tls-key go together.")
+    return (cert, key) if cert and key else None
 
 
 @app.command()
@@ -200,6 +210,8 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, max=64)] = 1,
     control_port: Annotated[int, typer.Option(min=0, max=65535, help="The control plane.")] = 8090,
     grpc_port: Annotated[int, typer.Option(min=0, max=65535, help="gRPC beside HTTP; 0: none.")] = 0,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     clock: Annotated[Clock, typer.Option(help="In a replay the rows bring their own time.")] = Clock.WALL,
 ) -> None:
     """Serve the endpoint: data plane, control API and the judge, until stopped."""
@@ -212,6 +224,7 @@ def serve(
         workers=workers,
         control_port=control_port,
         grpc_port=grpc_port,
+        tls=_pair(tls_cert, tls_key),
         clock=clock.value,
         say=call.say,
     )
@@ -222,12 +235,14 @@ def control(
     call: Call,
     host: str = "127.0.0.1",
     control_port: int = 8090,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     clock: Clock = Clock.WALL,
 ) -> None:
     """The control plane alone; `rivals serve` starts it."""
     from rivals.app.control import run
 
-    run(call.workspace, host, control_port, clock.value)
+    run(call.workspace, host, control_port, clock.value, _pair(tls_cert, tls_key))
 
 
 @verb(app, hidden=True)

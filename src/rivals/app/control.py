@@ -33,6 +33,7 @@ from rivals.flows.verify import verify_ledger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from rivals.flows.workspace import Workspace
 from rivals.values import Strategy
@@ -42,10 +43,12 @@ STEERING = ("pause", "resume", "advance", "promote", "rollback")
 STRATEGIES = get_args(Strategy)
 
 
-def run(workspace: Workspace, host: str, port: int, clock: str) -> None:
+def run(workspace: Workspace, host: str, port: int, clock: str, tls: tuple[Path, Path] | None = None) -> None:
     """Serve the control API and judge until SIGTERM, or until the process that started this one is gone."""
     application = make_app(workspace, clock)
-    server = uvicorn.Server(uvicorn.Config(application, host=host, port=port, log_level="warning", access_log=False))
+    cert, key = tls or (None, None)
+    about: dict[str, Any] = {"log_level": "warning", "access_log": False, "ssl_certfile": cert, "ssl_keyfile": key}
+    server = uvicorn.Server(uvicorn.Config(application, host=host, port=port, **about))
     threading.Thread(target=_orphaned, args=(server, os.getppid()), name="parent", daemon=True).start()
     server.run()
 

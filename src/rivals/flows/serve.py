@@ -7,6 +7,7 @@ import secrets
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal
 
 from rivals.bundles import read_manifest
@@ -20,6 +21,7 @@ from rivals.plugins import nearest
 from rivals.registry.ledger import Ledger
 from rivals.serve.reconcile import EndpointConfig, publish_endpoint, publish_lease
 from rivals.serve.supervisor import Supervisor, WorkerConfig
+from rivals.serve.tls import Tls
 from rivals.spec.project import CaptureSpec
 from rivals.statistics.assignment import slots
 from rivals.values import Arm, Column, RoutingTable
@@ -35,12 +37,16 @@ def serve_project(
     workers: int,
     control_port: int,
     grpc_port: int,
+    tls: tuple[Path, Path] | None,
     clock: Clock,
     say: Callable[[str], None],
 ) -> None:
     """Serve until SIGTERM or SIGINT. What dies is started again; what is in flight is answered first."""
     if host not in {"127.0.0.1", "::1", "localhost"} and not os.environ.get("RIVALS_TOKEN"):
         raise RivalsError(f"--host {host} is open to others; set RIVALS_TOKEN first, or serve on loopback.")
+    secure = Tls(*(str(path.resolve()) for path in tls)) if tls else None
+    if secure:
+        secure.context()  # refused here, not by every worker
     if grpc_port and find_spec("grpc") is None:
         raise MissingExtra("--grpc-port needs the package grpcio: pip install 'rivals[grpc]'.")
     check_secret(workspace)
@@ -50,14 +56,17 @@ def serve_project(
     publish_lease(workspace.run_dir, 30.0)
     control = [sys.executable, "-m", "rivals", "control", *workspace.command]
     control += ["--host", host, "--control-port", str(control_port), "--clock", clock]
+    control += ["--tls-cert", secure.cert, "--tls-key", secure.key] if secure else []
+    scheme = "https" if secure else "http"
     configs = [
-        WorkerConfig(str(workspace.run_dir), str(workspace.blobs.folder), slot, host, port, clock, grpc_port)
+        WorkerConfig(str(workspace.run_dir), str(workspace.blobs.folder), slot, host, port, clock, grpc_port, secure)
         for slot in range(workers)
     ]
-    say(f"{workspace.endpoint.name}: http://{host}:{port}/v2/models/{workspace.endpoint.name}/infer, {workers} workers")
+    name = workspace.endpoint.name
+    say(f"{name}: {scheme}://{host}:{port}/v2/models/{name}/infer, {workers} workers")
     if grpc_port:
         say(f"grpc: {host}:{grpc_port}, inference.GRPCInferenceService")
-    say(f"control: http://{host}:{control_port}/api/status")
+    say(f"control: {scheme}://{host}:{control_port}/api/status")
     Supervisor(configs, [control]).run()
 
 

@@ -16,6 +16,7 @@ from rivals.errors import RequestError
 from rivals.serve.asks import Asks, Headers
 from rivals.serve.endpoint import PENDING
 from rivals.serve.inputs import quote
+from rivals.serve.tls import Tls
 from rivals.serve.wires import oip, oip_grpc, others
 from rivals.values import Answer
 
@@ -36,7 +37,9 @@ Verb = Callable[[Any, Any], Awaitable[Any]]
 class GrpcServer:
     """One worker's. ``port`` is shared with its siblings. Belongs to one loop."""
 
-    def __init__(self, asks: Asks, name: str, host: str, port: int, *, most: int, counters: Path, token: str) -> None:
+    def __init__(
+        self, asks: Asks, name: str, host: str, port: int, *, most: int, counters: Path, token: str, tls: Tls | None
+    ) -> None:
         self.draining = False
         self._asks, self._name, self._counters = asks, name, counters
         self._token = f"Bearer {token}".encode() if token else b""
@@ -65,7 +68,11 @@ class GrpcServer:
             for verb, does in verbs.items()
         }
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(oip_grpc.SERVICE, handlers),))
-        self._server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        if tls:
+            self._server.add_secure_port(place, grpc.ssl_server_credentials([tls.pair()]))
+        else:
+            self._server.add_insecure_port(place)
 
     async def start(self) -> None:
         """Listen."""

@@ -34,6 +34,7 @@ from rivals.serve.metrics import Counters, EndpointTally
 from rivals.serve.question import Serving
 from rivals.serve.reconcile import EndpointConfig, Reconciler, publish_obeyed, read_endpoint
 from rivals.serve.routes import Routes
+from rivals.serve.tls import Tls
 from rivals.serve.tokens import Tokens, read_key
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class WorkerConfig:
     port: int = 8080
     clock: str = "wall"
     grpc_port: int = 0  # none
+    tls: Tls | None = None
 
 
 def main() -> None:
@@ -140,7 +142,7 @@ class _Worker:
 
             counters, most = run_dir / "metrics", promised.max_body_bytes
             place = (promised.name, config.host, config.grpc_port)
-            self._grpc = GrpcServer(asks, *place, most=most, counters=counters, token=token)
+            self._grpc = GrpcServer(asks, *place, most=most, counters=counters, token=token, tls=config.tls)
         self._routes = Routes(
             promised,
             self._endpoint,
@@ -158,7 +160,10 @@ class _Worker:
         """Listen and answer until ``stop``, or until ``parent`` is gone; then let everything end."""
         loop, config = asyncio.get_running_loop(), self._config
         self._http.sweep()
-        server = await loop.create_server(self._http, config.host, config.port, reuse_port=True, backlog=1024)
+        secure = config.tls.context() if config.tls else None
+        server = await loop.create_server(
+            self._http, config.host, config.port, reuse_port=True, backlog=1024, ssl=secure
+        )
         if self._grpc:
             await self._grpc.start()
         publish_obeyed(self._reconciler.run_dir, config.slot, self._endpoint.serving.table.revision)
