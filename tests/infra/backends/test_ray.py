@@ -77,7 +77,7 @@ def test_tasks_run_on_all_nodes_and_what_they_raise_comes_back(backend: Backend)
     with pytest.raises(DataError, match="no rows"):
         refused.result(60)
     with pytest.raises(BuildError, match="ValueError: no such luck: today"):
-        exploded.result(60)
+        exploded.result(180)
 
 
 def test_limits_hold_on_a_node_as_they_do_here(cluster: Any) -> None:
@@ -88,7 +88,7 @@ def test_limits_hold_on_a_node_as_they_do_here(cluster: Any) -> None:
         )
         for future, error in ((slow, OutOfTime), (large, OutOfMemory), (dead, OutOfMemory)):
             with pytest.raises(error):
-                future.result(60)
+                future.result(180)
 
 
 def test_a_cluster_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
