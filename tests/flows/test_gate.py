@@ -104,6 +104,7 @@ def test_a_planted_violation_of_behaviour_fails_with_a_sentence(built: Workspace
     assert re.search(reason, told)
 
 
+@pytest.mark.slow
 def test_a_planted_schema_break_fails_and_is_told_at_the_next_build(built: Workspace, tmp_path: Path) -> None:
     file = built.folder / "rows.csv"
     before = file.read_text()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from rivals.bundles import read_manifest
 from rivals.flows.archive import archive_of
@@ -17,6 +18,7 @@ from .conftest import Server, a_row, infer, rivals, wait_until
 DAY, START = 86_400.0, 86_400.0 * 20_000
 
 
+@pytest.mark.slow
 def test_requests_are_captured_signed_rewarded_archived_and_forgotten(
     project: Path, serve: Callable[..., Server]
 ) -> None:

@@ -72,6 +72,7 @@ def test_a_variant_that_fails_is_reported_and_the_others_finish(tmp_path: Path, 
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_registered_model_is_a_variant_without_training(project: Path) -> None:
     text = (project / "rivals.yaml").read_text()
     (project / "rivals.yaml").write_text(
