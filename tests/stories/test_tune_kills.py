@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from .test_build_kills import disturbed
+from .test_build_kills import descendants
 
 KILLS = int(os.environ.get("KILLS", "10"))  # KILLS=50 for the whole proof
 MODULE = """
@@ -49,12 +53,32 @@ variants:
     family: sklearn
     with: {estimator: killed.Told, tol: 0.001}
     tune: {use: optuna, with: {space: {C: {float: [0.001, 1000], log: true}}}}
-tuning: {trials: 3000}
+tuning: {trials: 100000}
 """
 
 
 def finished(folder: Path) -> dict[str, str]:
     return {str(file): file.read_text() for file in (folder / ".rivals" / "tuning").glob("*/*.json")}
+
+
+def killed(folder: Path, rng: random.Random) -> int:
+    """Start a search, kill a process of it in two of three cases, and then itself; how many kills that were."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rivals", "train", "-q"],
+        cwd=folder, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    kills = 0
+    for victim in (*([None] * (rng.random() < 2 / 3)), process.pid):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            assert process.wait(rng.uniform(0.1, 9.0)) != 0, "the search ended by itself: give it more trials"
+            return kills  # what died was needed before any trial, and the build says so
+        below = descendants(process.pid)
+        if victim or below:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(victim or rng.choice(below), signal.SIGKILL)
+                kills += 1
+    process.wait(60)
+    return kills
 
 
 @pytest.mark.slow
@@ -67,10 +91,10 @@ def test_kills_at_random_moments_lose_no_finished_trial_and_repeat_none(
     log = tmp_path / "told.txt"
     log.touch()
     monkeypatch.setenv("TOLD", str(log))
-    rng, known = random.Random(5), dict[str, str]()
-    for _ in range(KILLS):
+    rng, known, kills = random.Random(5), dict[str, str](), 0
+    while kills < KILLS:
         heard = len(log.read_text())
-        assert not disturbed(tmp_path, rng, 12.0), "the search ended by itself: give it more trials"
+        kills += killed(tmp_path, rng)
         now = finished(tmp_path)
         assert known.items() <= now.items()
         fitted = {line.split()[1] for line in log.read_text()[heard:].splitlines()}
