@@ -95,7 +95,7 @@ def measure(folder: Path, seconds: float) -> int:
     publish_table(run_dir, RoutingTable("bench", 1, "champion", arms, "s", slots([1.0]), policy=rules))
     config = msgspec.json.encode(WorkerConfig(str(run_dir), str(bundles), 0, "127.0.0.1", PORT)).decode()
     worker = subprocess.Popen(
-        [sys.executable, "-m", "rivals.serve.server", config], env={"OMP_NUM_THREADS": "1", **os.environ},
+        [sys.executable, "-m", "rivals.serve.server", config], env={"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", **os.environ},
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:

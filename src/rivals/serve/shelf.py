@@ -6,10 +6,12 @@ worker while it is open; where it is not, its lane opens it, and whoever asks me
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from rivals.bundles import folder_bytes, read_manifest
@@ -17,10 +19,8 @@ from rivals.protocols import Predictor
 from rivals.serve.asking import Told, tell
 from rivals.values import Columns
 
-TIMES, MORE = (
-    3,
-    3 << 20,
-)  # what a bundle takes at most: so many times its files, and so many bytes (benchmarks/memory.py)
+# What a bundle takes at most: so many times its files, and so many bytes (benchmarks/memory.py).
+TIMES, MORE = 3, 3 << 20
 
 
 class Shelved:
@@ -91,13 +91,15 @@ class Shelf:
             with self._lock:
                 self._opening -= 1
                 alone = alone and self._opened == turn
-        grown = resident() - before
+        grown, gone = resident() - before, False
         with self._lock:
             one.opened = opened
             self._held[one] = grown if alone and 0 < grown < one.bound else one.bound
             while sum(self._held.values()) > self.most and len(self._held) > 1:
                 away, _ = self._held.popitem(last=False)
-                away.opened = None
+                away.opened, gone = None, True
+        if gone:
+            trim()
         return opened
 
     def drop(self, one: Shelved) -> None:
@@ -105,6 +107,12 @@ class Shelf:
         with self._lock:
             self._held.pop(one, None)
             one.opened = None
+
+
+def trim() -> None:
+    """Give what was freed back to the system, where the allocator can (glibc); it would keep most of it."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def resident() -> int:

@@ -112,7 +112,8 @@ def _command(config: WorkerConfig) -> Sequence[str]:
 
 
 def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
-    environment = {"OMP_NUM_THREADS": "1", **os.environ}
+    # Few arenas: each keeps what was freed in it, and threads come and go (benchmarks/shelf.py).
+    environment = {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", **os.environ}
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)  # noqa: S603 -- our own commands
 
 
