@@ -1,7 +1,8 @@
 """Every noun that crosses rooms: frozen, typed, and readable as JSON by ``msgspec``.
 
 Times are seconds since the epoch on the endpoint's clock, durations are seconds, shares lie in [0, 1],
-digests are SHA-256 in hex. A room answers with a new value; nothing here is changed in place.
+digests are SHA-256 in hex. A room answers with a new value; nothing here is changed in place. What is made for every
+request is a Struct, for it is made ten times as quickly as a frozen dataclass.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
+
+import msgspec
 
 # -- wishes ----------------------------------------------------------------------------------------
 
@@ -49,8 +52,7 @@ class Signature:
     labels: tuple[Any, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(msgspec.Struct, frozen=True, gc=False):
     """Rows as columns of plain Python values (float, str or None), all of length ``rows``."""
 
     values: Mapping[str, Sequence[Any]]
@@ -166,8 +168,7 @@ class RoutingTable:
         return any(arm.variant == variant for arm in (*self.arms, *self.answering_by_name))
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, gc=False):
     """One request as the wires hand it over: rows, and what routing may look at."""
 
     id: str
@@ -176,19 +177,17 @@ class Request:
     time: float
     pin: str = ""  # a variant asked for by name
     deadline_ms: float = 0.0  # 0: none
-    headers: Mapping[str, str] = field(default_factory=dict)  # those the policy looks at, by name in lower case
+    headers: Mapping[str, str] = {}  # those the policy looks at, by name in lower case
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True, gc=False):
     """The arm a policy chose, and how likely each arm was at that moment."""
 
     variant: str
     propensity: Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """What the client gets: ``outputs`` as nested lists (rows x classes, or rows x 1)."""
 
     id: str

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from rivals.errors import RequestError
 from rivals.serve.entries import Closed, Opened, folder, forget, read
 from rivals.serve.journal import FeedbackLog, Journal, bury
+from rivals.serve.logfile import DamagedError, LogFile, frames
 from rivals.values import Exposure, Feedback, Outcome
 
 
@@ -28,6 +30,15 @@ def opened(name: str, variant: str = "a", rows: int = 1, **more: Any) -> Opened:
 
 def closed(name: str, variant: str = "a", rows: int = 1, outcome: Outcome = Outcome.OK) -> Closed:
     return Closed(name, rows, variant, outcome, 70, [[0.25, 0.75]] * rows if outcome is Outcome.OK else ())
+
+
+@contextmanager
+def full(file: LogFile) -> Iterator[None]:
+    """A disk without room."""
+    before, file._file = file._file, os.open("/dev/full", os.O_WRONLY)
+    yield
+    os.close(file._file)
+    file._file = before
 
 
 def everything(run_dir: Path, limit: int = 10_000) -> tuple[list[Exposure], list[Any], list[Feedback]]:
@@ -86,7 +97,7 @@ def test_whatever_the_files_and_the_limits_all_is_read_once_and_opens_come_first
             ended += [end[0] for end in batch.closes]
     assert seen == {f"{name}/0" for name in names}
     forget(run_dir, cursors)
-    assert len(list(folder(run_dir).glob("*.db"))) == 1  # the newest one, which is written to
+    assert len(list(folder(run_dir).glob("*.log"))) == 1  # the newest one, which is written to
 
 
 def test_only_what_is_shipped_is_forgotten(tmp_path: Path) -> None:
@@ -94,7 +105,8 @@ def test_only_what_is_shipped_is_forgotten(tmp_path: Path) -> None:
     for number in range(5):
         journal.commit([opened(f"r{number}")], [closed(f"r{number}")])
     first, *_ = read(tmp_path, {}, 10_000)
-    forget(tmp_path, {first.file: first.seq - 1})
+    part, *_ = read(tmp_path, {}, 1)
+    forget(tmp_path, {part.file: part.seq})
     assert (folder(tmp_path) / first.file).exists()
     forget(tmp_path, {first.file: first.seq})
     assert not (folder(tmp_path) / first.file).exists()
@@ -176,11 +188,9 @@ def test_two_processes_never_hold_one_slot(tmp_path: Path) -> None:
 
 def test_a_disk_that_refuses_is_told_and_what_it_refused_is_written_later(tmp_path: Path) -> None:
     journal = Journal(tmp_path, 0, "toy")
-    database = journal._log._database
-    database.execute("pragma query_only = on")
-    assert not journal.commit([opened("r1")], [])
-    assert not journal.commit([opened("r2")], [closed("r1")])
-    database.execute("pragma query_only = off")
+    with full(journal._log._file):
+        assert not journal.commit([opened("r1")], [])
+        assert not journal.commit([opened("r2")], [closed("r1")])
     assert journal.commit([], [closed("r2")])
     opens, closes, _ = everything(tmp_path)
     assert [one.id for one in opens] == ["r1/0", "r2/0"]
@@ -198,20 +208,21 @@ def test_feedback_that_cannot_be_kept_is_not_acknowledged(tmp_path: Path) -> Non
         assert done.acquire(timeout=5)
 
     put("kept/0")
-    log._log._database.execute("pragma query_only = on")
-    put("refused/0")
-    log._log._database.execute("pragma query_only = off")
+    with full(log._log._file):
+        put("refused/0")
     put("again/0")
     log.close()
     assert [error and error.status for error in answers] == [None, 503, None]
     assert [one.id for one in everything(tmp_path)[2]] == ["kept/0", "again/0"]
 
 
-def test_feedback_is_synced_before_it_is_acknowledged(tmp_path: Path) -> None:
+def test_feedback_is_synced_before_it_is_acknowledged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, sync = list[str](), os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda file: (sync(file), told.append("synced")))
     log = FeedbackLog(tmp_path, 0)
-    assert log._log._database.execute("pragma synchronous").fetchone() == (2,)  # FULL
-    assert log._log._database.execute("pragma journal_mode").fetchone() == ("wal",)
+    log.put([Feedback("r/0", label=1)], lambda error: told.append(f"told {error}"))
     log.close()
+    assert told == ["synced", "told None"]
 
 
 def test_a_damaged_file_is_set_aside_and_holds_up_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -219,8 +230,8 @@ def test_a_damaged_file_is_set_aside_and_holds_up_nobody(tmp_path: Path, caplog:
         journal = Journal(tmp_path, slot, "toy")
         journal.commit([opened(f"r{slot}")], [])
         journal.close()
-    damaged = next(folder(tmp_path).glob("0-*.db"))
-    damaged.write_bytes(b"this is no database" * 100)
+    damaged = next(folder(tmp_path).glob("0-*.log"))
+    damaged.write_bytes(b"this is no journal" * 100)
     assert [one.id for one in everything(tmp_path)[0]] == ["r1/0"]
     assert damaged.with_suffix(".damaged").exists()
     assert "journal.damaged" in caplog.text
@@ -228,8 +239,7 @@ def test_a_damaged_file_is_set_aside_and_holds_up_nobody(tmp_path: Path, caplog:
 
 
 def test_a_file_begun_by_a_process_that_died_at_once_is_no_obstacle(tmp_path: Path) -> None:
-    sqlite3.connect(folder(tmp_path) / "0-exposures-00000001-abcd.db").close()
-    (folder(tmp_path) / "0-exposures-00000001-abcd.db").touch()
+    (folder(tmp_path) / "0-exposures-00000001-abcd.log").touch()
     journal = Journal(tmp_path, 0, "toy")
     journal.commit([opened("r")], [])
     forget(tmp_path, {})
@@ -242,20 +252,14 @@ def test_nobody_else_may_look(tmp_path: Path) -> None:
     assert folder(tmp_path / "run").stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.parametrize("died", ["with an empty file", "before its table", "before its first entry"])
-def test_a_process_that_dies_while_it_starts_hides_nothing(tmp_path: Path, died: str) -> None:
+@pytest.mark.parametrize("left", [b"", b"\x07\x00", b"\x07\0\0\0\xf8\xff\xff\xff\1\2\3\4half"])
+def test_a_process_that_dies_while_it_starts_hides_nothing(tmp_path: Path, left: bytes) -> None:
     journal = Journal(tmp_path, 0, "toy")
     journal.commit([opened("asked")], [])
     journal.close()
     for kind in ("exposures", "feedback"):
-        path = folder(tmp_path) / f"0-{kind}-00000002-abcd.db"
-        path.touch()
-        if died != "with an empty file":
-            with sqlite3.connect(path, isolation_level=None) as database:
-                database.execute("pragma journal_mode = wal")
-                if died == "before its first entry":
-                    database.execute("create table entries (seq integer primary key, payload blob not null)")
-            database.close()
+        path = folder(tmp_path) / f"0-{kind}-00000002-abcd.log"
+        path.write_bytes(left)
     again, feedback = Journal(tmp_path, 0, "toy"), FeedbackLog(tmp_path, 0)
     done = threading.Event()
     feedback.put([Feedback("asked/0", 1)], lambda _: done.set())
@@ -273,3 +277,41 @@ def test_slices_travel_by_row(tmp_path: Path) -> None:
     journal.commit([Opened("s", 1, "a", False, 1, 1.0, "u", {"a": 1.0})], [])
     assert [one.slices for batch in read(tmp_path, {}, 10) for one in batch.opens] == [("c=x",), ("c=y",), ()]
     journal.close()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=12), st.data())
+def test_a_file_that_ends_anywhere_holds_what_was_whole(
+    tmp_path_factory: pytest.TempPathFactory, payloads: list[bytes], data: st.DataObject
+) -> None:
+    path = tmp_path_factory.mktemp("log") / "one.log"
+    file = LogFile(path)
+    for one in payloads:
+        file.append([one])
+    file.close()
+    told = list(frames(path))
+    assert [payload for _, payload in told] == payloads
+    end = data.draw(st.integers(0, path.stat().st_size))
+    os.truncate(path, end)
+    assert list(frames(path)) == [(cursor, payload) for cursor, payload in told if cursor <= end]
+    for cursor, _ in told:
+        if cursor <= end:
+            assert [payload for _, payload in frames(path, cursor)] == [
+                one for place, one in told if cursor < place <= end
+            ]
+
+
+def test_what_nobody_wrote_is_noticed_and_what_stands_before_it_is_read(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 0, "toy")
+    for number in range(3):
+        journal.commit([opened(f"r{number}")], [])
+    journal.close()
+    path = next(folder(tmp_path).glob("0-*.log"))
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1  # in the second of three
+    path.write_bytes(raw)
+    with pytest.raises(DamagedError, match="damaged after"):
+        list(frames(path))
+    forget(tmp_path, {})
+    assert [one.id for one in everything(tmp_path)[0]] == ["r0/0"]
+    assert path.with_suffix(".damaged").exists()

@@ -12,9 +12,10 @@ from rivals.serve.clock import Clock
 from rivals.serve.endpoint import Endpoint
 from rivals.serve.inputs import printable
 from rivals.serve.tokens import HEADER, Tokens
-from rivals.values import Answer, Request
+from rivals.values import Request
 
 Headers = Mapping[bytes, bytes]  # names in lower case
+IDS = 256  # drawn at once
 
 
 class Asks:
@@ -23,6 +24,7 @@ class Asks:
     def __init__(self, endpoint: Endpoint, clock: Clock, unit_header: str = "", tokens: Tokens | None = None) -> None:
         self.endpoint, self.clock, self.tokens = endpoint, clock, tokens
         self._unit_header = unit_header.lower().encode()
+        self._ids: list[str] = []
 
     def request(
         self, given: Mapping[str, Sequence[Any]], headers: Headers, variant: str = "", own_id: str = ""
@@ -30,7 +32,7 @@ class Asks:
         """One request with these rows. Raises ``RequestError`` before anything is recorded."""
         serving = self.endpoint.serving
         columns = serving.inputs.check(given)
-        name = text(headers, b"x-request-id") or printable("An id", own_id) or os.urandom(16).hex()
+        name = text(headers, b"x-request-id") or (own_id and printable("An id", own_id)) or self._fresh()
         unit = text(headers, b"x-rivals-unit") or (text(headers, self._unit_header) if self._unit_header else "")
         return Request(
             id=name,
@@ -39,8 +41,15 @@ class Asks:
             time=self.clock.at(serving.inputs, columns),
             pin=variant or text(headers, b"x-rivals-variant"),
             deadline_ms=_deadline(headers),
-            headers={wanted: text(headers, wanted.encode()) for wanted in serving.headers},
+            headers={wanted: text(headers, wanted.encode()) for wanted in serving.headers} if serving.headers else {},
         )
+
+    def _fresh(self) -> str:
+        """An id that nobody has: 128 random bits, fetched from the system for many at once."""
+        if not self._ids:
+            drawn = os.urandom(16 * IDS).hex()
+            self._ids = [drawn[place : place + 32] for place in range(0, len(drawn), 32)]
+        return self._ids.pop()
 
     def known(self, request: Request) -> list[tuple[str, str]]:
         """What goes back whatever becomes of the request."""
@@ -50,10 +59,10 @@ class Asks:
         return found
 
     @staticmethod
-    def answered(answer: Answer) -> list[tuple[str, str]]:
+    def answered(variant: str, revision: int, *, degraded: bool) -> list[tuple[str, str]]:
         """What goes back with an answer."""
-        found = [("X-Rivals-Variant", answer.variant), ("X-Rivals-Revision", str(answer.revision))]
-        return [*found, ("X-Rivals-Degraded", "true")] if answer.degraded else found
+        found = [("X-Rivals-Variant", variant), ("X-Rivals-Revision", str(revision))]
+        return [*found, ("X-Rivals-Degraded", "true")] if degraded else found
 
 
 def text(headers: Headers, name: bytes) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass
 from typing import Protocol
 
 from rivals.serve.question import Question
@@ -75,7 +76,7 @@ class Away:
         """Have it asked; it is settled within its deadline, or ``PATIENCE``."""
         breaker = self._breakers.setdefault(one.variant, Breaker())
         now = time.monotonic()
-        sent = replace(one)  # an answer that comes too late must not change what was settled
+        sent = copy(one)  # an answer that comes too late must not change what was settled
         if not breaker.admits(now):
             self._end(one, Outcome.SHED, f"it failed {breaker.failures} times in a row and is left alone for a while")
         elif not self._lanes.admit(sent):

@@ -13,9 +13,10 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from random import Random
 from typing import Protocol
+
+from msgspec import structs
 
 from rivals.errors import Overloaded, RequestError
 from rivals.serve.away import Away, Later
@@ -138,12 +139,7 @@ class Endpoint:
             self._leave(one, kept)
         self._count(failed, ended)
         self._shadows.put([pair for pair in pairs if pair.outcome is Outcome.OPEN])
-        for one in asked:
-            one.look()
-        near = [one for one in asked if not one.away]
-        for one in asked:
-            if one.away:
-                self._away.ask(one)
+        near = self._near(asked) if any(one.serving.away for one in asked) else asked
         ask(near)
         self._finished += near
         if self._finished or self._ended:
@@ -155,12 +151,20 @@ class Endpoint:
         self._away.close()
         left = self._shadows.close()
         # A shadow's thread may still be at it: its question is left as it is.
-        unasked = [replace(one, outcome=Outcome.SHED) for one in left if one.outcome is Outcome.OPEN]
+        unasked = [structs.replace(one, outcome=Outcome.SHED) for one in left if one.outcome is Outcome.OPEN]
         ended = [*self._ended, *(one for one in left if one.outcome is not Outcome.OPEN), *unasked]
         if ended:
             self._journal.commit([], [one.closed() for one in ended])
             self._count([], ended)
         self._ended = []
+
+    def _near(self, asked: Sequence[Question]) -> list[Question]:
+        """Those that answer at once; the others are sent to where they answer."""
+        for one in asked:
+            one.look()
+            if one.away:
+                self._away.ask(one)
+        return [one for one in asked if not one.away]
 
     def _choose_all(self, arrived: Sequence[tuple[Request, float, Done]]) -> list[Question]:
         serving = self.serving  # one read: everything asked in this turn sees one revision

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from rivals.serve.logfile import DamagedError, frames
 from rivals.values import Exposure, Feedback, Outcome
 
 log = logging.getLogger("rivals.journal")
@@ -58,7 +57,7 @@ class Turn(msgspec.Struct, array_like=True):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Entries of one file, up to and including ``seq``; shipping them twice must change nothing."""
+    """Entries of one file, up to the cursor ``seq``; shipping them twice must change nothing."""
 
     file: str
     seq: int
@@ -82,9 +81,7 @@ def read(run_dir: Path, cursors: Mapping[str, int], limit: int) -> list[Batch]:
             continue
         try:
             batch, finished = _read_file(name, cursors.get(name.path.name, 0), limit)
-        except sqlite3.OperationalError:  # begun this moment, or busy: the next round reads it
-            batch, finished = None, False
-        except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:
+        except (DamagedError, msgspec.MsgspecError) as error:
             # A machine that lost power may leave this. It is kept for a person, and holds up nobody.
             log.warning("journal.damaged file=%s reason=%s", name.path.name, error)
             name.path.rename(name.path.with_suffix(".damaged"))
@@ -101,9 +98,8 @@ def forget(run_dir: Path, cursors: Mapping[str, int]) -> None:
     names = list(files(folder(run_dir)))
     newest = {(name.slot, name.kind): name.number for name in names}
     for name in names:
-        if name.number < newest[name.slot, name.kind] and cursors.get(name.path.name, 0) >= last(name.path):
-            for ending in ("", "-wal", "-shm"):
-                Path(f"{name.path}{ending}").unlink(missing_ok=True)
+        if name.number < newest[name.slot, name.kind] and _shipped(name.path, cursors.get(name.path.name, 0)):
+            name.path.unlink()
 
 
 def folder(run_dir: Path) -> Path:
@@ -126,7 +122,7 @@ class Name:
 def files(journal: Path, slot: int | None = None, kind: str | None = None) -> list[Name]:
     """The journal's files, those of one slot first, oldest first."""
     found = []
-    for path in journal.glob("*-*-*-*.db"):
+    for path in journal.glob("*-*-*-*.log"):
         of, named, number, _ = path.stem.split("-")
         if slot in {None, int(of)} and kind in {None, named}:
             found.append(Name(int(of), named, int(number), path))
@@ -135,10 +131,10 @@ def files(journal: Path, slot: int | None = None, kind: str | None = None) -> li
 
 def _read_file(name: Name, after: int, limit: int) -> tuple[Batch | None, bool]:
     batch, seq, size = Batch(name.path.name, after, [], [], [], []), after, 0
-    for entry, payload in payloads(name.path, after):
+    for cursor, payload in _good(name.path, after):
         if size >= limit:
             return replace(batch, seq=seq), False
-        seq = entry
+        seq = cursor
         if name.kind == "feedback":
             batch.feedback.extend(msgspec.msgpack.decode(payload, type=list[Feedback]))
         else:
@@ -179,28 +175,21 @@ def _closes(end: Closed) -> Iterator[Close]:
         yield f"{end.id}/{row}", end.variant, end.outcome, end.latency_us, output
 
 
-def payloads(path: Path, after: int) -> Iterator[tuple[int, bytes]]:
-    """Entries of a file after this one, with their numbers."""
-    with closing(_connect(path)) as database:
-        if not _begun(database):
-            return
-        yield from database.execute("select seq, payload from entries where seq > ? order by seq", (after,))
+def _shipped(path: Path, cursor: int) -> bool:
+    """Whether nothing is left behind the cursor."""
+    try:
+        return not any(frames(path, cursor))
+    except DamagedError:
+        return False  # whoever reads it next sets it aside
 
 
-def last(path: Path) -> int:
-    """The number of a file's last entry; 0: none yet."""
-    with closing(_connect(path)) as database:
-        if not _begun(database):
-            return 0
-        return int(database.execute("select coalesce(max(seq), 0) from entries").fetchone()[0])
-
-
-def _begun(database: sqlite3.Connection) -> bool:
-    """Whether there is anything to read; a process that dies at its start leaves a file without a table."""
-    return database.execute("select 1 from sqlite_master").fetchone() is not None
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(f"file:{path}?mode=rw", uri=True, isolation_level=None)
-    database.execute("pragma busy_timeout = 5000")
-    return database
+def _good(path: Path, after: int) -> Iterator[tuple[int, bytes]]:
+    """The frames up to where a file is damaged; ``DamagedError`` only where there is none."""
+    seen = False
+    try:
+        for found in frames(path, after):
+            seen = True
+            yield found
+    except DamagedError:
+        if not seen:
+            raise

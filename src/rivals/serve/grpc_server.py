@@ -131,7 +131,9 @@ class GrpcServer:
         except RequestError:
             context.set_trailing_metadata(_lower(known))
             raise
-        await context.send_initial_metadata(_lower([*known, *self._asks.answered(answer)]))
+        await context.send_initial_metadata(
+            _lower([*known, *self._asks.answered(answer.variant, answer.revision, degraded=answer.degraded)])
+        )
         return oip_grpc.answer(answer, self._name, signature, asked)
 
     async def _live(self, _request: Any, _context: Any) -> Any:

@@ -34,8 +34,7 @@ JSON = b"application/json"
 REASONS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
+class HttpRequest(msgspec.Struct, frozen=True, gc=False):
     """A whole request. Header names are lower case; ``path`` is without its query; ``arrived`` is monotonic."""
 
     method: str
@@ -45,8 +44,7 @@ class HttpRequest:
     arrived: float
 
 
-@dataclass(slots=True, eq=False)
-class Reply:
+class Reply(msgspec.Struct, eq=False):
     """The place of one answer in its connection's order; ``send`` is called once."""
 
     connection: Connection
@@ -58,10 +56,8 @@ class Reply:
     def send(self, status: int, body: bytes, kind: bytes = JSON, headers: bytes = b"") -> None:
         """Answer; ``headers`` are whole lines."""
         connection = b"Connection: close\r\n" if self.last else b"Connection: keep-alive\r\n" if self.old else b""
-        date = self.connection.http.date
-        length = b"Content-Length: %d\r\n" % len(body)
-        kind = b"Content-Type: %b\r\n" % kind
-        head = b"".join((REASONS[status], kind, length, headers, connection, date, b"\r\n"))
+        told = REASONS[status], kind, len(body), headers, connection, self.connection.http.date
+        head = b"%bContent-Type: %b\r\nContent-Length: %d\r\n%b%b%b\r\n" % told
         self.raw = head if self.headless else head + body
         self.connection.flush()
 
@@ -109,7 +105,8 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, http: Http) -> None:
         self.http = http
-        self.deadline = time.monotonic() + HEAD_SECONDS
+        self._now = time.monotonic()  # when the last bytes came
+        self.deadline = self._now + HEAD_SECONDS
         self._transport: Any = None
         self._parser = httptools.HttpRequestParser(self)
         self._replies: deque[Reply] = deque()
@@ -131,6 +128,7 @@ class Connection(asyncio.Protocol):
         if self._refused:
             return
         self._raw += len(data)
+        self._now = time.monotonic()
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -156,13 +154,14 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """It does not read its answers: take no more of its requests, and not for ever."""
+        self._now = time.monotonic()
         self._allow(BODY_SECONDS)
         self._stuck = True
         self._throttle()
 
     def resume_writing(self) -> None:
         """It reads again."""
-        self._stuck = False
+        self._stuck, self._now = False, time.monotonic()
         self._allow(IDLE_SECONDS)
         self._throttle()
 
@@ -217,7 +216,7 @@ class Connection(asyncio.Protocol):
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         path = self._url.partition(b"?")[0].decode("latin-1")
         try:
-            self.http.handle(HttpRequest(method, path, self._headers, body, time.monotonic()), reply)
+            self.http.handle(HttpRequest(method, path, self._headers, body, self._now), reply)
         except RequestError as error:
             reply.refuse(error)
         except Exception:
@@ -228,12 +227,12 @@ class Connection(asyncio.Protocol):
 
     def flush(self) -> None:
         """Write what is ready, in order."""
-        ready = []
-        while self._replies and self._replies[0].raw:
-            reply = self._replies.popleft()
+        ready, replies = [], self._replies
+        while replies and replies[0].raw:
+            reply = replies.popleft()
             ready.append(reply.raw)
             if reply.last:
-                self._replies.clear()
+                replies.clear()
                 self._refused = True
         if ready and self._transport is not None:
             self._transport.write(b"".join(ready) if len(ready) > 1 else ready[0])
@@ -269,7 +268,7 @@ class Connection(asyncio.Protocol):
 
     def _allow(self, seconds: float) -> None:
         if not self._stuck:  # who does not read his answers gains no time by sending more
-            self.deadline = time.monotonic() + seconds
+            self.deadline = self._now + seconds
 
     def _refuse(self, error: RequestError) -> None:
         """Answer what cannot be read any further, after what came before it."""

@@ -1,9 +1,9 @@
 """This process's own durable log: exposures and feedback, written here first and shipped to the store from here.
 
-Each worker slot writes SQLite files of its own, ``<slot>-<exposures|feedback>-<number>-<token>.db`` in ``journal/``:
-append-only, one entry a commit, a new file after ``ROTATE`` entries and at every start. An entry of exposures is one
-turn of the loop and is in the kernel when ``commit`` returns: it survives the process, not the machine. Feedback is
-acknowledged after fsync. How they are read is in ``entries``.
+Each worker slot writes files of its own (``logfile``), ``<slot>-<exposures|feedback>-<number>-<token>.log`` in
+``journal/``: a new one after ``ROTATE`` entries and at every start. An entry of exposures is one turn of the loop and
+is in the kernel when ``commit`` returns: it survives the process, not the machine. Feedback is acknowledged after
+fsync. How they are read is in ``entries``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import logging
 import os
 import queue
 import secrets
-import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +22,8 @@ from typing import Literal, TypeVar
 import msgspec
 
 from rivals.errors import Overloaded, RequestError
-from rivals.serve.entries import Closed, Opened, Turn, files, folder, last, payloads
+from rivals.serve.entries import Closed, Opened, Turn, files, folder
+from rivals.serve.logfile import DamagedError, LogFile, frames
 from rivals.values import Feedback, Outcome
 
 log = logging.getLogger("rivals.journal")
@@ -67,7 +67,7 @@ class Journal:
                 # A file must tell by itself what is open, for the ones before it may be shipped and gone.
                 self._log.rotate(self._encode(Turn(self._endpoint, list(self._open.values()), ())))
             self._log.append([self._encode(Turn(self._endpoint, opened, closed))])
-        except sqlite3.Error as error:
+        except OSError as error:
             if not self._backlog:
                 log.warning("journal.refused reason=%s", error)
             self._backlog.clear()
@@ -111,7 +111,7 @@ class FeedbackLog:
                 if self._log.full:
                     self._log.rotate()
                 self._log.append([payload for payload, _ in group])
-            except (sqlite3.Error, OSError) as refusal:
+            except OSError as refusal:
                 log.warning("feedback.refused reason=%s", refusal)
                 error = Overloaded("Feedback cannot be written down just now; it was not kept. Send it again.")
             for _, done in group:
@@ -135,12 +135,12 @@ def drain(first: T, waiting: queue.SimpleQueue[T | None], most: int) -> tuple[li
 
 
 class Log:
-    """An append-only SQLite file, and the next one when it is full. ``append`` is one commit."""
+    """A file of entries, and the next one when it is full; feedback is on the disk when ``append`` returns."""
 
     def __init__(self, run_dir: Path, slot: int, kind: Kind, rotate: int = ROTATE) -> None:
         self._folder, self._slot, self._kind, self._rotate = folder(run_dir), slot, kind, rotate
         self._number = max((name.number for name in files(self._folder, slot, kind)), default=0)
-        self._database = self._next()
+        self._file = self._next()
 
     @property
     def full(self) -> bool:
@@ -148,39 +148,31 @@ class Log:
         return self.entries >= self._rotate
 
     def append(self, payloads: Iterable[bytes]) -> None:
-        """Write entries in one commit. Raises ``sqlite3.Error``, and then nothing is written."""
-        rows = [(payload,) for payload in payloads]
-        if len(rows) == 1:  # one statement is its own transaction
-            self._database.execute("insert into entries (payload) values (?)", rows[0])
-        else:
-            with self._database:
-                self._database.execute("begin")
-                self._database.executemany("insert into entries (payload) values (?)", rows)
-        self.entries += len(rows)
+        """Write entries in one go. Raises ``OSError``, and then nothing is written."""
+        written = list(payloads)
+        self._file.append(written)
+        self.entries += len(written)
+        if self._kind == "feedback":
+            self._file.sync()
 
     def rotate(self, *carried: bytes) -> None:
         """Begin the next file with what it must know of this one."""
-        before, self._database = self._database, self._next()
-        self.append(carried)
+        before, self._file = self._file, self._next()
+        if carried:
+            self.append(carried)
         before.close()
 
     def close(self) -> None:
         """Let go of the file."""
-        self._database.close()
+        self._file.close()
 
-    def _next(self) -> sqlite3.Connection:
+    def _next(self) -> LogFile:
         self._number += 1
-        path = self._folder / f"{self._slot}-{self._kind}-{self._number:08d}-{secrets.token_hex(4)}.db"
-        database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        durable = self._kind == "feedback"
-        database.execute(f"pragma synchronous = {'full' if durable else 'off'}")
-        database.execute("pragma journal_mode = wal")
-        database.execute("pragma wal_autocheckpoint = 250")  # often and short, for it halts the loop
-        database.execute("create table entries (seq integer primary key, payload blob not null)")
-        if durable:
+        file = LogFile(self._folder / f"{self._slot}-{self._kind}-{self._number:08d}-{secrets.token_hex(4)}.log")
+        if self._kind == "feedback":
             _sync_folder(self._folder)
         self.entries = 0
-        return database
+        return file
 
 
 def bury(run_dir: Path, slots: int) -> None:
@@ -195,21 +187,21 @@ def _orphans(run_dir: Path, slot: int) -> list[Closed]:
     names = files(folder(run_dir), slot, "exposures")
     waiting: dict[tuple[str, str], Opened] = {}
     try:
-        while len(names) > 1 and not last(names[-1].path):  # begun by a process that died before it wrote
+        while len(names) > 1 and not any(frames(names[-1].path)):  # begun by a process that died before it wrote
             names.pop()
-        for _, payload in payloads(names[-1].path, 0) if names else ():
+        for _, payload in frames(names[-1].path) if names else ():
             turn = msgspec.msgpack.decode(payload, type=Turn)
             waiting.update(((one.id, one.variant), one) for one in turn.opened)
             for end in turn.closed:
                 waiting.pop((end.id, end.variant), None)
-    except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:
+    except (DamagedError, msgspec.MsgspecError) as error:
         log.warning("journal.unreadable file=%s reason=%s", names[-1].path.name, error)
     return [Closed(one.id, one.rows, one.variant, Outcome.LOST, 0) for one in waiting.values()]
 
 
 def _endpoint(run_dir: Path, slot: int) -> str:
-    newest = next(one for one in reversed(files(folder(run_dir), slot, "exposures")) if last(one.path))
-    turns = (msgspec.msgpack.decode(payload, type=Turn) for _, payload in payloads(newest.path, 0))
+    newest = next(one for one in reversed(files(folder(run_dir), slot, "exposures")) if any(frames(one.path)))
+    turns = (msgspec.msgpack.decode(payload, type=Turn) for _, payload in frames(newest.path))
     return next(turn.endpoint for turn in turns)
 
 

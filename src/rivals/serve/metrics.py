@@ -29,6 +29,7 @@ METRICS: Mapping[str, tuple[str, str]] = {
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)  # seconds
 SIZE = 1 << 20  # bytes of a file, most of which never exist; about 8,000 series
 HEAD = 8  # bytes: how much of the file is in use
+NOWHERE = SIZE - 8  # a place that is no series'
 
 
 class Counters:
@@ -40,20 +41,22 @@ class Counters:
         with path.open("a+b") as stream:
             stream.truncate(SIZE)
             self._map = mmap.mmap(stream.fileno(), SIZE)
-        self._places: dict[str, int] = {}
-        self._values: dict[str, float] = {}
-        for series, value, place in _series(self._map):
-            self._places[series], self._values[series] = place, value
+        self.numbers = memoryview(self._map).cast("d")  # count by ``numbers[place(series)] += 1``
+        self._places = {series: place for series, _, place in _series(self._map)}
+
+    def place(self, series: str) -> int:
+        """Where a series is counted; one beyond the file's room is counted where nobody looks."""
+        if series not in self._places:
+            self._places[series] = self._new(series)
+        return self._places[series] // 8
 
     def add(self, series: str, amount: float = 1.0) -> None:
-        """Count. A series beyond the file's room is not counted."""
-        place = self._places.get(series) or self._new(series)
-        if place:
-            value = self._values[series] = self._values[series] + amount
-            struct.pack_into("d", self._map, place, value)
+        """Count."""
+        self.numbers[self.place(series)] += amount
 
     def close(self) -> None:
         """Let go of the file."""
+        self.numbers.release()
         self._map.close()
 
     def _new(self, series: str) -> int:
@@ -61,12 +64,11 @@ class Counters:
         name = series.encode()
         start = used or HEAD
         end = start + 8 + (len(name) + 7) // 8 * 8 + 8
-        if end > SIZE:
-            return 0
+        if end > NOWHERE:
+            return NOWHERE
         struct.pack_into(f"Q{len(name)}s", self._map, start, len(name), name)
         struct.pack_into("d", self._map, end - 8, 0.0)
         struct.pack_into("Q", self._map, 0, end)  # last: who dies before this line leaves nothing half written
-        self._places[series], self._values[series] = end - 8, 0.0
         return end - 8
 
 
@@ -75,20 +77,26 @@ class EndpointTally:
 
     def __init__(self, counters: Counters, endpoint: str) -> None:
         self._counters, self._label = counters, f'endpoint="{_escaped(endpoint)}"'
-        self._durations: dict[str, tuple[list[str], str, str]] = {}
+        self._known: dict[tuple[str, Outcome], tuple[int, int, int, list[int]]] = {}
 
     def request(self, variant: str, outcome: Outcome, seconds: float) -> None:
         """A variant was asked for a client."""
-        labels = f'{self._label},variant="{_escaped(variant)}"'
-        self._counters.add(f'rivals_requests_total{{{labels},outcome="{outcome.value}"}}')
-        if labels not in self._durations:
-            name = "rivals_request_duration_seconds"
-            buckets = [f'{name}_bucket{{{labels},le="{le}"}}' for le in (*BUCKETS, "+Inf")]
-            self._durations[labels] = buckets, f"{name}_sum{{{labels}}}", f"{name}_count{{{labels}}}"
-        buckets, total, count = self._durations[labels]
-        self._counters.add(buckets[bisect_left(BUCKETS, seconds)])  # made cumulative when it is read
-        self._counters.add(total, seconds)
-        self._counters.add(count)
+        ended, total, count, buckets = self._known.get((variant, outcome)) or self._places(variant, outcome)
+        numbers = self._counters.numbers
+        numbers[ended] += 1.0
+        numbers[total] += seconds
+        numbers[count] += 1.0
+        numbers[buckets[bisect_left(BUCKETS, seconds)]] += 1.0  # made cumulative when it is read
+
+    def _places(self, variant: str, outcome: Outcome) -> tuple[int, int, int, list[int]]:
+        labels, name = f'{self._label},variant="{_escaped(variant)}"', "rivals_request_duration_seconds"
+        found = self._known[variant, outcome] = (
+            self._counters.place(f'rivals_requests_total{{{labels},outcome="{outcome.value}"}}'),
+            self._counters.place(f"{name}_sum{{{labels}}}"),
+            self._counters.place(f"{name}_count{{{labels}}}"),
+            [self._counters.place(f'{name}_bucket{{{labels},le="{le}"}}') for le in (*BUCKETS, "+Inf")],
+        )
+        return found
 
     def shadow(self, outcome: Outcome) -> None:
         """A variant was asked in the shadow, or dropped for want of room."""

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import msgspec
+
 from rivals.errors import RequestError
 from rivals.protocols import Policy, Predictor
 from rivals.serve.aside import Aside
@@ -88,8 +90,7 @@ def alone(table: RoutingTable) -> RoutingTable:
     )
 
 
-@dataclass(slots=True, eq=False)
-class Question:
+class Question(msgspec.Struct, eq=False):
     """One request put to one variant; ``outcome`` and what follows are filled in when it was asked."""
 
     request: Request
@@ -163,5 +164,5 @@ def stand_in(failed: Question) -> Question:
     """The champion, asked instead. It was not drawn for this request, so it has no propensity."""
     table, request = failed.table, failed.request
     if failed.away:  # the deadline was the variant's: whoever waits still gets an answer
-        request = replace(request, deadline_ms=0.0)
+        request = msgspec.structs.replace(request, deadline_ms=0.0)
     return Question(request, table.champion, failed.serving, table, {}, failed.arrived, failed.done, degraded=True)

@@ -6,7 +6,7 @@ import hmac
 import logging
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -89,7 +89,7 @@ class Routes:
             reply.refuse(RequestError(f"{http.path} takes POST, not {http.method}.", 405), b"Allow: POST\r\n")
             return
         if (encoding := http.headers.get(b"content-encoding", b"identity")) != b"identity":
-            http = replace(http, body=_inflated(http.body, encoding, self._config.max_body_bytes))
+            http = msgspec.structs.replace(http, body=_inflated(http.body, encoding, self._config.max_body_bytes))
         match path:
             case ["v2", "models", name, "infer"]:
                 self._infer(name, "", http, reply)
@@ -150,13 +150,13 @@ class Routes:
     ) -> None:
         """From checked rows to an answer. Raises ``RequestError`` before anything is recorded."""
         request = self._asks.request(given, http.headers, variant, own_id)
-        echo = _lines(self._asks.known(request))
+        echo = b"".join([b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in self._asks.known(request)])
 
         def done(answer: Answer | RequestError) -> None:
             if isinstance(answer, RequestError):
                 reply.refuse(answer, echo)
                 return
-            told = echo + _lines(self._asks.answered(answer))
+            told = echo + _told(answer.variant, answer.revision, answer.degraded)
             try:
                 body = write(answer)
             except Exception:
@@ -267,7 +267,10 @@ def _inflated(raw: bytes, encoding: bytes, most: int) -> bytes:
     return found
 
 
-def _lines(pairs: Sequence[tuple[str, str]]) -> bytes:
+@lru_cache(1_024)  # few variants answer, many times
+def _told(variant: str, revision: int, degraded: bool) -> bytes:
+    """What goes back with an answer, as lines."""
+    pairs = Asks.answered(variant, revision, degraded=degraded)
     return "".join(f"{name}: {value}\r\n" for name, value in pairs).encode()
 
 

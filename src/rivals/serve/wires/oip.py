@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -65,8 +64,7 @@ _decoder = msgspec.json.Decoder(Body)
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class Infer:
+class Infer(msgspec.Struct, frozen=True, gc=False):
     """An inference request as read: columns, the client's id for it, and the outputs it asks for."""
 
     columns: Mapping[str, Sequence[Any]]
@@ -88,8 +86,34 @@ def infer(raw: bytes, signature: Signature, kinds: Mapping[str, str], length: by
         body = _decoder.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise RequestError(f"The body is not an inference request: {reason(error)}.") from None
+    columns = None if length else _plain(body.inputs, kinds)
+    if columns is None:
+        columns = _careful(body.inputs, kinds, tail)
+    if not (body.outputs or body.parameters):
+        return Infer(columns, body.id, wanted((), signature))
+    every = bool((body.parameters or {}).get("binary_data_output"))
+    names = wanted([output.name for output in body.outputs], signature)
+    asked = {one.name: (one.parameters or {}).get("binary_data", every) for one in body.outputs}
+    return Infer(columns, body.id, names, frozenset(name for name in names if asked.get(name, every)))
+
+
+def _plain(tensors: Sequence[Tensor], kinds: Mapping[str, str]) -> dict[str, Sequence[Any]] | None:
+    """The columns where all tensors are of the common sort, as nearly all are; None: look at each."""
+    names, lists = [one.name for one in tensors], [one.data for one in tensors if one.data is not None]
+    columns: dict[str, Sequence[Any]] = dict(zip(names, lists, strict=False))
+    if len(columns) != len(tensors) or not lists:
+        return None
+    shape = [len(lists[0])]  # of all: whether the columns are as long is seen later
+    known = [kinds.get(name, "") for name in names]
+    if [one.shape for one in tensors] != [shape] * len(tensors) or [KINDS.get(one.datatype) for one in tensors] != known:
+        return None
+    return columns
+
+
+def _careful(tensors: Sequence[Tensor], kinds: Mapping[str, str], tail: memoryview) -> dict[str, Sequence[Any]]:
+    """The columns, tensor by tensor. Raises ``RequestError``."""
     columns: dict[str, Sequence[Any]] = {}
-    for tensor in body.inputs:
+    for tensor in tensors:
         name, data = tensor.name, tensor.data
         if name in columns:
             raise RequestError(f"There are two inputs called {quote(name)}.")
@@ -97,24 +121,23 @@ def infer(raw: bytes, signature: Signature, kinds: Mapping[str, str], length: by
             columns[name] = binary.read(name, tensor.datatype, _rows(tensor), tail[:size])
             tail = tail[size:]
         elif data is not None and tensor.shape == [len(data)] and kinds.get(name, "") == KINDS.get(tensor.datatype):
-            columns[name] = data  # nearly all tensors are so; their values are looked at later, once
+            columns[name] = data  # its values are looked at later, once
         else:
             columns[name] = _column(tensor)
     if tail:
         raise RequestError(f"{len(tail)} bytes are left over behind the last input.")
-    every = bool((body.parameters or {}).get("binary_data_output"))
-    names = wanted([output.name for output in body.outputs], signature)
-    asked = {one.name: (one.parameters or {}).get("binary_data", every) for one in body.outputs}
-    return Infer(columns, body.id, names, frozenset(name for name in names if asked.get(name, every)))
+    return columns
 
 
 def wanted(names: Sequence[str], signature: Signature) -> tuple[str, ...]:
     """The outputs to give: those asked for by name, else the first there is. Raises ``RequestError``."""
+    if not names:
+        return ("prediction",) if signature.task == "regression" else ("probabilities",)
     known = list(outputs_of(signature))
     for name in names:
         if name not in known:
             raise RequestError(f"There is no output {quote(name)}.{nearest(name, known)} There is: {', '.join(known)}.")
-    return tuple(names) or (known[0],)
+    return tuple(names)
 
 
 def column(tensor: Tensor, raw: memoryview | None = None) -> Sequence[Any]:
