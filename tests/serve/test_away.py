@@ -139,11 +139,12 @@ def test_a_breaker_is_closed_by_one_success_and_lets_one_try_in_a_while(steps: l
 
 
 def test_what_a_swap_takes_away_is_answered_by_the_champion(make: Callable[..., Fixture]) -> None:
-    gate = threading.Event()
-    stage = make(There(gate.wait))
+    gate, begun = threading.Event(), threading.Event()
+    stage = make(There(lambda: begun.set() or gate.wait()))
     for name in ("asked", "waits"):
         stage.submit(name, pin="away")
         stage.tape.turn()
+        assert begun.wait(5)
     stage.endpoint.swap(stage.serving({"champion": Model()}, {"champion": 1.0}, revision=2))
     while "waits" not in stage.answers:
         stage.tape.turn()

@@ -67,8 +67,7 @@ class Asks:
 
 def text(headers: Headers, name: bytes) -> str:
     """A header as text; empty where there is none. Raises ``RequestError``."""
-    raw = headers.get(name)
-    if not raw:
+    if not (raw := headers.get(name)):
         return ""
     try:
         return printable(f"The header {name.decode()}", raw.decode())

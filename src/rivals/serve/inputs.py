@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from operator import itemgetter
 from typing import Any, NoReturn
 
 from rivals.errors import RequestError
@@ -11,6 +13,7 @@ from rivals.plugins import nearest
 from rivals.values import Column, Columns, Signature
 
 FLOAT32 = 3.4028234663852886e38  # the largest number a model can take
+Pick = Callable[[Mapping[str, Sequence[Any]]], tuple[Sequence[Any], ...]]
 NUMBERS = frozenset({float, int, bool})
 TEXTS = frozenset({str})
 LATEST = 1e11  # seconds, a few thousand years; milliseconds since the epoch lie beyond it
@@ -33,8 +36,8 @@ class Inputs:
     slices: tuple[str, ...] = ()
     kinds: Mapping[str, str] = field(init=False, repr=False)  # by column
     _rules: tuple[tuple[str, frozenset[type], bool], ...] = field(init=False, repr=False)
-    _numbers: tuple[str, ...] = field(init=False, repr=False)
-    _texts: tuple[str, ...] = field(init=False, repr=False)
+    _numbers: Pick = field(init=False, repr=False, compare=False)
+    _texts: Pick = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         nothing = frozenset({type(None)})
@@ -44,8 +47,8 @@ class Inputs:
             for kinds in [NUMBERS if column.kind == "number" else frozenset({str})]
         )
         object.__setattr__(self, "_rules", rules)
-        object.__setattr__(self, "_numbers", tuple(name for name, _, numeric in rules if numeric))
-        object.__setattr__(self, "_texts", tuple(name for name, _, numeric in rules if not numeric))
+        object.__setattr__(self, "_numbers", _picking([name for name, _, numeric in rules if numeric]))
+        object.__setattr__(self, "_texts", _picking([name for name, _, numeric in rules if not numeric]))
         object.__setattr__(self, "kinds", {column.name: column.kind for column in self.columns})
 
     def check(self, given: Mapping[str, Sequence[Any]]) -> Columns:
@@ -55,7 +58,7 @@ class Inputs:
         rows = len(next(iter(given.values())))
         if not rows:
             raise RequestError("There are no rows in it.")
-        if {len(values) for values in given.values()} != {rows}:
+        if set(map(len, given.values())) != {rows}:
             name, values = next((name, values) for name, values in given.items() if len(values) != rows)
             raise RequestError(f"Column {name!r} has {len(values)} rows, where others have {rows}.")
         if not self._plain(given):
@@ -67,11 +70,11 @@ class Inputs:
     def _plain(self, given: Mapping[str, Sequence[Any]]) -> bool:
         """Whether all is there, without a gap or anything odd, as nearly always: a few sweeps in C say so."""
         try:
-            numbers = [value for name in self._numbers for value in given[name]]
-            texts = {type(value) for name in self._texts for value in given[name]}
+            numbers = list(chain.from_iterable(self._numbers(given)))
+            texts = chain.from_iterable(self._texts(given))
         except KeyError:
             return False
-        if not {type(value) for value in numbers} <= NUMBERS or not texts <= TEXTS:
+        if not NUMBERS.issuperset(map(type, numbers)) or not TEXTS.issuperset(map(type, texts)):
             return False
         return not numbers or (min(numbers) >= -FLOAT32 and max(numbers) <= FLOAT32)
 
@@ -155,6 +158,11 @@ def printable(what: str, text: str) -> str:
     if len(text) > LONGEST_NAME or not text.isprintable():
         raise RequestError(f"{what} takes at most {LONGEST_NAME} printable characters.")
     return text
+
+
+def _picking(names: Sequence[str]) -> Pick:
+    """These columns of a request, picked in C; ``KeyError`` where one is missing."""
+    return itemgetter(*names) if len(names) > 1 else lambda given: tuple(given[name] for name in names)
 
 
 def _slice(value: Any) -> str:

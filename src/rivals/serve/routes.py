@@ -70,7 +70,7 @@ class Routes:
 
     def handle(self, http: HttpRequest, reply: Reply) -> None:
         """Answer, now or later. Raises ``RequestError``."""
-        path = tuple(http.path.split("/")[1:])
+        path = _parts(http.path)
         if self._token and path not in OPEN and not self._trusted(http):
             error = RequestError("This needs 'Authorization: Bearer <token>'.", 401)
             reply.refuse(error, b"WWW-Authenticate: Bearer\r\n")
@@ -274,8 +274,14 @@ def _told(variant: str, revision: int, degraded: bool) -> bytes:
     return "".join(f"{name}: {value}\r\n" for name, value in pairs).encode()
 
 
+@lru_cache(256)
+def _parts(path: str) -> tuple[str, ...]:
+    return tuple(path.split("/")[1:])
+
+
 def _kind(http: HttpRequest) -> bytes:
-    return http.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    raw = http.headers.get(b"content-type", b"")
+    return raw if raw in JSON_KINDS else raw.partition(b";")[0].strip().lower()
 
 
 def _nowhere(path: Sequence[str]) -> RequestError:

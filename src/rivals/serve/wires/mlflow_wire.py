@@ -93,6 +93,8 @@ def _split(body: Any) -> Mapping[str, Sequence[Any]]:
 def _records(name: str, rows: list[Any]) -> Mapping[str, Sequence[Any]]:
     if not rows:
         raise RequestError("There are no rows in it.")
+    if len(rows) == 1 and isinstance(rows[0], dict):
+        return dict(zip(rows[0], zip(rows[0].values(), strict=True), strict=True))
     names = list(rows[0]) if isinstance(rows[0], dict) else []
     for number, row in enumerate(rows):
         if not isinstance(row, dict):

@@ -105,7 +105,9 @@ def _plain(tensors: Sequence[Tensor], kinds: Mapping[str, str]) -> dict[str, Seq
         return None
     shape = [len(lists[0])]  # of all: whether the columns are as long is seen later
     known = [kinds.get(name, "") for name in names]
-    if [one.shape for one in tensors] != [shape] * len(tensors) or [KINDS.get(one.datatype) for one in tensors] != known:
+    if [one.shape for one in tensors] != [shape] * len(tensors) or [
+        KINDS.get(one.datatype) for one in tensors
+    ] != known:
         return None
     return columns
 
