@@ -139,7 +139,7 @@ async def worker(folder: Path) -> tuple[Http, list[Callable[[], Any]]]:
     asks = Asks(endpoint, Clock(replay=False))
     feedback = FeedbackLog(run_dir, 0)
     routes = Routes(config, endpoint, reconciler, tally, feedback, asks=asks, counters=run_dir / "metrics", post=soon)
-    return Http(lambda http, reply: routes.handle(http, reply), 1 << 20, 100), todo
+    return Http(lambda http, reply: routes.handle(http, reply), 1 << 20, 100), todo  # noqa: PLW0108 -- timed later
 
 
 def connections(http: Http, many: int) -> list[Connection]:
