@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow parts check prove bench up lock clean
+.PHONY: demo test test-slow parts check prove bench bench-serving up lock clean
 
 demo: .venv/demo  ## train, serve, decide: the whole story in about two minutes
 	$(BIN)/python examples/flights/demo.py
@@ -39,6 +39,13 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/child.py
 	$(BIN)/python benchmarks/swaps.py
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/shelf.py
+	$(BIN)/python benchmarks/budget.py
+
+bench-serving: .venv/dev  ## rivals and seven other servers, side by side; needs wrk, and half an hour
+	PYTHON=$(CURDIR)/$(BIN)/python bash benchmarks/peers/install
+	$(BIN)/python benchmarks/against_servers.py --rounds 2 --seconds 2
+	$(BIN)/python benchmarks/against_servers.py --rounds 3 --seconds 2 --splits --models lightgbm
 
 up: .venv/demo  ## serve the demo until stopped
 	$(BIN)/python examples/flights/demo.py --up

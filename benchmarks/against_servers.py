@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -203,7 +204,7 @@ BEST = (
     Server("FastAPI + ONNX", "fastapi", uvicorn("fastapi_onnx"), product=False),
     Server("FastAPI + joblib", "fastapi", uvicorn("fastapi_joblib"), product=False),
     Server("MLflow", "mlflow", mlflow, "/invocations"),
-    Server("MLServer", "mlserver", mlserver(64, 0.01), "/v2/models/bench/infer", tensors, probabilities),
+    Server("MLServer", "mlserver", mlserver(64, 0.05), "/v2/models/bench/infer", tensors, probabilities),
     Server("BentoML", "bentoml", bento),
     Server("Ray Serve", "ray", python("ray_app.py")),
     Server("LitServe", "litserve", python("lit_app.py")),
@@ -222,11 +223,13 @@ SWEPT = (
         for batch, wait in ((1, 0.0), (32, 0.005), (64, 0.01), (64, 0.05))
     ),
     *(
-        Server(name, key, command, env={"BATCH": batch, "WAIT_MS": wait})
-        for name, key, command in (
-            ("BentoML", "bentoml", bento), ("Ray Serve", "ray", python("ray_app.py")), ("LitServe", "litserve", python("lit_app.py")),
-        )
-        for batch, wait in (("1", "5"), ("32", "5"), ("64", "5"), ("64", "20"), ("64", "100"))
+        Server("BentoML", "bentoml", bento, env={"BATCH": batch, "WAIT_MS": wait})
+        for batch, wait in (("1", "1000"), ("32", "1000"), ("64", "1000"), ("64", "10000"))
+    ),
+    *(
+        Server(name, key, python(script), env={"BATCH": batch, "WAIT_MS": wait})
+        for name, key, script in (("Ray Serve", "ray", "ray_app.py"), ("LitServe", "litserve", "lit_app.py"))
+        for batch, wait in (("1", "5"), ("32", "5"), ("64", "5"), ("64", "20"))
     ),
 )  # fmt: skip
 
@@ -381,7 +384,11 @@ def measure(servers: list[Server], wanted: Work, cells: list[tuple[int, int]], r
     for turn in range(rounds):
         for server in servers:
             with started(server, wanted) as pid:
-                off = check(server, wanted)
+                try:
+                    off = check(server, wanted)
+                except OSError as error:  # too short a wait for this machine: BentoML refuses then
+                    print(f"  round {turn + 1} {server!s:<34} refuses: {error}", flush=True)
+                    continue
                 if off > CLOSE:
                     raise SystemExit(f"{server}: an answer is {off:.2g} off")
                 for connections, batch in cells:
@@ -452,14 +459,14 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--seconds", type=float, default=3.0)
-    options.add_argument("--only", help="servers whose names hold this")
+    options.add_argument("--only", help="servers whose names match this")
     options.add_argument("--sweep", action="store_true", help="every configuration of the peers, one round")
     options.add_argument("--splits", action="store_true", help="a 50/50 split and a shadow against one variant")
     options.add_argument("--models", default="lightgbm,logistic")
     chosen = options.parse_args()
     missed = 0
     servers = list(SWEPT if chosen.sweep else (RIVALS, *SPLITS) if chosen.splits else BEST)
-    servers = [one for one in servers if not chosen.only or chosen.only in one.name or one is RIVALS]
+    servers = [one for one in servers if not chosen.only or re.search(chosen.only, one.name) or one is RIVALS]
     versions()
     with tempfile.TemporaryDirectory() as name:
         for kind in chosen.models.split(","):

@@ -56,7 +56,7 @@ def opened(folder: Path, *args: Any) -> Any:
 
 
 def alone(folder: Path, manifest: Any) -> Any:
-    from rivals.build.child import PipelinePredictor  # noqa: PLC0415 -- seconds, which no shadow needs
+    from rivals.build.child import PipelinePredictor
 
     return PipelinePredictor(folder, manifest)
 

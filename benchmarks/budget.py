@@ -119,8 +119,8 @@ def requests(wire: str) -> list[bytes]:
     return made
 
 
-async def worker(folder: Path) -> tuple[Http, list[Callable[[], Any]]]:
-    """Everything a worker holds, and what it would have the loop call."""
+async def worker(folder: Path, soon: Callable[[Callable[[], Any]], Any]) -> Routes:
+    """Everything a worker holds but its HTTP; ``soon`` is what the loop would be told."""
     run_dir, bundles = folder / "run", folder / "bundles"
     for one in (run_dir, bundles):
         one.mkdir()
@@ -132,14 +132,11 @@ async def worker(folder: Path) -> tuple[Http, list[Callable[[], Any]]]:
     reconciler = Reconciler(run_dir, bundles, config)
     serving = await reconciler.look()
     assert serving
-    todo: list[Callable[[], Any]] = []
     tally = EndpointTally(Counters(run_dir / "metrics", 0), "bench")
-    soon = todo.append
     endpoint = Endpoint(serving, Journal(run_dir, 0, "bench"), tally, soon, soon, lambda *_: None, Random(0))  # type: ignore[arg-type, return-value]
     asks = Asks(endpoint, Clock(replay=False))
     feedback = FeedbackLog(run_dir, 0)
-    routes = Routes(config, endpoint, reconciler, tally, feedback, asks=asks, counters=run_dir / "metrics", post=soon)
-    return Http(lambda http, reply: routes.handle(http, reply), 1 << 20, 100), todo  # noqa: PLW0108 -- timed later
+    return Routes(config, endpoint, reconciler, tally, feedback, asks=asks, counters=run_dir / "metrics", post=soon)
 
 
 def connections(http: Http, many: int) -> list[Connection]:
@@ -172,7 +169,9 @@ def echo(http: HttpRequest, reply: Reply) -> None:
 
 async def measure(folder: Path, wire: str, blocks: int) -> int:
     raw, missed = requests(wire), 0
-    http, todo = await worker(folder)
+    todo: list[Callable[[], Any]] = []
+    routes = await worker(folder, todo.append)
+    http = Http(lambda http, reply: routes.handle(http, reply), 1 << 20, 100)  # noqa: PLW0108 -- timed later
     for a_turn in (1, 64):
         made = connections(http, a_turn)
         feed(made, todo, raw, 2_048 // a_turn)

@@ -8,7 +8,7 @@ import joblib
 import litserve
 import pandas as pd
 
-BATCH, WAIT = int(os.environ.get("BATCH", "64")), float(os.environ.get("WAIT_MS", "5")) / 1e3
+BATCH, WAIT = int(os.environ.get("BATCH", "64")), float(os.environ.get("WAIT_MS", "20")) / 1e3
 
 
 class Api(litserve.LitAPI):

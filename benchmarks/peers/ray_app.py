@@ -11,7 +11,7 @@ import ray
 from ray import serve
 from starlette.requests import Request
 
-BATCH, WAIT = int(os.environ.get("BATCH", "64")), float(os.environ.get("WAIT_MS", "5")) / 1e3
+BATCH, WAIT = int(os.environ.get("BATCH", "64")), float(os.environ.get("WAIT_MS", "20")) / 1e3
 
 
 @serve.deployment(num_replicas=1, max_ongoing_requests=256, ray_actor_options={"num_cpus": 0.5})

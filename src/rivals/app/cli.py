@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from rivals.app.provenance import add_to
+from rivals.app import provenance, serving
 from rivals.app.steering import rollout_app
 from rivals.app.verb import Call, exit_by, verb
 from rivals.errors import Refused, RivalsError
@@ -27,19 +27,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(rollout_app, name="rollout")
-add_to(app)
-
-
-TlsCert = Annotated[Path | None, typer.Option(help="A certificate chain (PEM): speak TLS on every port.")]
-TlsKey = Annotated[Path | None, typer.Option(help="Its key (PEM).")]
-
-
-class Clock(StrEnum):
-    """Whose time it is."""
-
-    WALL = "wall"
-    REPLAY = "replay"
-
 
 JUDGE = Path(".rivals/judge.db")
 HERE = Path()
@@ -68,12 +55,6 @@ def _end(message: str, code: int) -> None:
         raise  # noqa: PLE0704 -- called from except clauses only
     typer.echo(message, err=True)
     sys.exit(code)
-
-
-def _pair(cert: Path | None, key: Path | None) -> tuple[Path, Path] | None:
-    if (cert is None) != (key is None):
-        raise typer.BadParameter("--tls-cert and --tls-key go together.")
-    return (cert, key) if cert and key else None
 
 
 @app.command()
@@ -202,55 +183,7 @@ def gate(
     exit_by(report.status.value)
 
 
-@verb(app)
-def serve(
-    call: Call,
-    host: Annotated[str, typer.Option(help="Loopback unless RIVALS_TOKEN is set.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The data plane.")] = 8080,
-    workers: Annotated[int, typer.Option(min=1, max=64)] = 1,
-    control_port: Annotated[int, typer.Option(min=0, max=65535, help="The control plane.")] = 8090,
-    grpc_port: Annotated[int, typer.Option(min=0, max=65535, help="gRPC beside HTTP; 0: none.")] = 0,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
-    clock: Annotated[Clock, typer.Option(help="In a replay the rows bring their own time.")] = Clock.WALL,
-) -> None:
-    """Serve the endpoint: data plane, control API and the judge, until stopped."""
-    from rivals.flows.serve import serve_project
-
-    serve_project(
-        call.workspace,
-        host=host,
-        port=port,
-        workers=workers,
-        control_port=control_port,
-        grpc_port=grpc_port,
-        tls=_pair(tls_cert, tls_key),
-        clock=clock.value,
-        say=call.say,
-    )
-
-
-@verb(app, hidden=True)
-def control(
-    call: Call,
-    host: str = "127.0.0.1",
-    control_port: int = 8090,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
-    clock: Clock = Clock.WALL,
-) -> None:
-    """The control plane alone; `rivals serve` starts it."""
-    from rivals.app.control import run
-
-    run(call.workspace, host, control_port, clock.value, _pair(tls_cert, tls_key))
-
-
-@verb(app, hidden=True)
-def mirror(call: Call) -> None:
-    """Point MLflow's aliases at the routing table's champion and challenger; the control plane calls it."""
-    from rivals.flows.control import mirror as follow
-
-    follow(call.workspace)
+serving.add_to(app)  # here, for this is the order of --help
 
 
 @verb(app)
@@ -416,3 +349,6 @@ def judge(
     bench = open_bench(store, host, time.time)
     call.say(f"verdicts: http://{host}:{port}/api/verdict, remembered in {store}")
     run_judge(bench, host, port)
+
+
+provenance.add_to(app)
