@@ -12,7 +12,7 @@ from rivals.serve.clock import Clock
 from rivals.serve.endpoint import Endpoint
 from rivals.serve.inputs import printable
 from rivals.serve.tokens import HEADER, Tokens
-from rivals.values import Request
+from rivals.values import Columns, Request
 
 Headers = Mapping[bytes, bytes]  # names in lower case
 IDS = 256  # drawn at once
@@ -27,11 +27,11 @@ class Asks:
         self._ids: list[str] = []
 
     def request(
-        self, given: Mapping[str, Sequence[Any]], headers: Headers, variant: str = "", own_id: str = ""
+        self, given: Columns | Mapping[str, Sequence[Any]], headers: Headers, variant: str = "", own_id: str = ""
     ) -> Request:
-        """One request with these rows. Raises ``RequestError`` before anything is recorded."""
+        """One request with these rows; ``Columns`` are checked already. Raises ``RequestError`` before any record."""
         serving = self.endpoint.serving
-        columns = serving.inputs.check(given)
+        columns = given if isinstance(given, Columns) else serving.inputs.check(given)
         name = text(headers, b"x-request-id") or (own_id and printable("An id", own_id)) or self._fresh()
         unit = text(headers, b"x-rivals-unit") or (text(headers, self._unit_header) if self._unit_header else "")
         return Request(

@@ -25,7 +25,8 @@ from rivals.serve.reconcile import EndpointConfig, Reconciler
 from rivals.serve.tokens import HEADER
 from rivals.serve.wires import feedback, mlflow_wire, oip, others
 from rivals.serve.wires.binary import LENGTH
-from rivals.values import Answer
+from rivals.serve.wires.typed import Typed
+from rivals.values import Answer, Columns
 
 log = logging.getLogger("rivals.routes")
 
@@ -66,6 +67,7 @@ class Routes:
         self.draining = False
         self._config, self._endpoint, self._reconciler, self._tally = config, endpoint, reconciler, tally
         self._feedback_log, self._asks, self._counters, self._post = feedback_log, asks, counters, post
+        self._typed = Typed(endpoint.serving.inputs)
         self._token = f"Bearer {token}".encode() if token else b""
 
     def handle(self, http: HttpRequest, reply: Reply) -> None:
@@ -123,10 +125,13 @@ class Routes:
 
     def _invocations(self, http: HttpRequest, reply: Reply) -> None:
         kind = _kind(http)
+        columns: Columns | Mapping[str, Sequence[Any]]
         if kind == b"text/csv":
             columns = mlflow_wire.csv_rows(http.body, self._endpoint.serving.inputs.columns)
         elif kind in JSON_KINDS:
-            columns = mlflow_wire.invocations(http.body)
+            if self._typed.inputs is not (inputs := self._endpoint.serving.inputs):
+                self._typed = Typed(inputs)
+            columns = self._typed.read(http.body) or mlflow_wire.invocations(http.body)
         else:
             raise RequestError(f"The body is JSON or CSV, not {kind[:40].decode('latin-1')!r}.", 415)
         self._ask(http, reply, columns, lambda one: Written(mlflow_wire.predictions(one)))
@@ -143,7 +148,7 @@ class Routes:
         self,
         http: HttpRequest,
         reply: Reply,
-        given: Mapping[str, Sequence[Any]],
+        given: Columns | Mapping[str, Sequence[Any]],
         write: Callable[[Answer], Written],
         variant: str = "",
         own_id: str = "",
