@@ -91,7 +91,7 @@ def work(folder: Path, kind: str) -> Work:
     inputs = tuple([Column(name, "number") for name in NUMBERS] + [Column(name, "text") for name in TEXTS])
     (folder / "bundles").mkdir(exist_ok=True)
     digests, made = [], []
-    for name, strength in ((kind, 15), (f"{kind}-other", 31)):
+    for name, strength in ((kind, 15), (f"{kind}-other", 16)):
         fitted = pipeline(kind, strength).fit(some, target)  # type: ignore[attr-defined]
         joblib.dump(fitted, folder / f"{name}.joblib")
         signature = Signature(inputs, "binary", (0, 1))

@@ -34,6 +34,7 @@ from rivals.serve.question import Question
 from rivals.serve.reconcile import EndpointConfig, Reconciler, publish_endpoint, publish_lease, publish_table
 from rivals.serve.routes import Routes
 from rivals.serve.wires import mlflow_wire, oip
+from rivals.serve.wires.typed import Typed
 from rivals.statistics.assignment import slots
 from rivals.values import Arm, RoutingTable
 
@@ -44,6 +45,7 @@ PARTS: list[tuple[Any, str, str]] = [
     (Routes, "handle", "route"),
     (mlflow_wire, "invocations", "decode"),
     (oip, "infer", "decode"),
+    (Typed, "read", "decode"),
     (Inputs, "check", "decode"),
     (Split, "choose", "route"),
     (Endpoint, "submit", "queue"),

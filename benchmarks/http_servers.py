@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import socket
 import statistics
 import subprocess
@@ -211,7 +212,7 @@ def attack(patience: float) -> tuple[dict[str, str], int]:
     seen, smuggled = {}, 0
     for name, (raw, most) in corpus().items():
         end, told = throw(raw, 15.0 if name == "slow headers" else patience)
-        answers = [part[:3].decode("latin-1") for part in told.split(b"HTTP/1.1 ")[1:]]
+        answers = [code.decode() for code in re.findall(rb"HTTP/1\.[01] (\d{3}) ", told)]
         too_many = len([one for one in answers if one != "100"]) > max(most, 1)
         smuggled += too_many
         seen[name] = f"{' '.join(answers) or '-'} {end}{' SMUGGLED' if too_many else ''}"

@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from rivals.strategy import Strategy
+
 # -- wishes ----------------------------------------------------------------------------------------
 
 
@@ -339,9 +341,6 @@ class Phase(StrEnum):
     def final(self) -> bool:
         """Whether nothing will change any more."""
         return self in {Phase.PROMOTED, Phase.ROLLED_BACK, Phase.HELD, Phase.CONCLUDED, Phase.ABORTED}
-
-
-Strategy = Literal["canary", "bluegreen", "shadow", "bounded", "ab"]
 
 
 @dataclass(frozen=True, slots=True)

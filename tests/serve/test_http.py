@@ -247,6 +247,14 @@ def test_headers_that_are_too_long_are_refused(raw: bytes) -> None:
     run(story)
 
 
+def test_many_small_headers_in_one_piece_are_too_long_too() -> None:
+    async def story(client: Client) -> None:
+        many = b"".join(b"X-%d: a\r\n" % number for number in range(12_000))
+        assert statuses(await client.talk(b"GET / HTTP/1.1\r\nHost: a\r\n" + many + b"\r\n")) == [431]
+
+    run(story)
+
+
 def impatient(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
     for name, value in seconds.items():
         monkeypatch.setattr(http, name, value)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rivals.flows.workspace import Workspace
-from rivals.values import Strategy
+from rivals.strategy import Strategy
 
 PARENT = 0.5  # seconds between two looks at who started this process
 STEERING = ("pause", "resume", "advance", "promote", "rollback")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from rivals.app.verb import Call, exit_by, verb
-from rivals.values import Strategy
+from rivals.strategy import Strategy
 
 rollout_app = typer.Typer(help="Steer the rollout of a challenger.", no_args_is_help=True)
 

@@ -23,6 +23,7 @@ from dataclasses import replace
 from typing import Literal
 
 from rivals.errors import RolloutError
+from rivals.strategy import Strategy
 from rivals.values import (
     SLOTS,
     Instruction,
@@ -33,7 +34,6 @@ from rivals.values import (
     Rollout,
     SetRoutes,
     Status,
-    Strategy,
     Verdict,
     Version,
 )

@@ -29,7 +29,8 @@ from rivals.observe.evidence import Rules, begin
 from rivals.registry.ledger import Ledger
 from rivals.registry.transaction import Transaction
 from rivals.serve.reconcile import read_endpoint
-from rivals.values import Phase, Rollout, RoutingTable, SetRoutes, Strategy, Use, Version
+from rivals.strategy import Strategy
+from rivals.values import Phase, Rollout, RoutingTable, SetRoutes, Use, Version
 
 DAY = 86_400.0
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from rivals.flows.fences import Preflight
     from rivals.flows.gated import GateReport
     from rivals.flows.live import Serving
-    from rivals.values import Rollout, Strategy, Trained
+    from rivals.strategy import Strategy
+    from rivals.values import Rollout, Trained
 
 
 class Project:

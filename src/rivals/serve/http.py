@@ -178,9 +178,12 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer, which nobody here asked for."""
+        """A header, or a trailer, which nobody here asked for. Raises ``RequestError`` where they grow too long."""
         if self._heading:
             self._headers[name.lower()] = value
+            self._head += len(name) + len(value)
+            if self._head > HEAD_BYTES:
+                raise RequestError("The headers are too long.", 431)
 
     def on_headers_complete(self) -> None:
         """What is coming is known: refuse it before it comes, or ask for it. Raises ``RequestError``."""
@@ -262,7 +265,7 @@ class Connection(asyncio.Protocol):
     # -- helpers -------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        self._url, self._heading, self._size = b"", False, 0
+        self._url, self._heading, self._size, self._head = b"", False, 0, 0
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
 
