@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
-from rivals.values import Choice, Columns, Evidence, Request, RoutingTable, Signature, Verdict
+from rivals.values import Choice, Columns, Evidence, Learned, Request, RoutingTable, Signature, Verdict
 
 if TYPE_CHECKING:  # frames and arrays pass through; the pages themselves need neither package
     import numpy as np
@@ -39,6 +39,45 @@ class Fold:
     group: NDArray[Any] | None = None
     time: NDArray[np.float64] | None = None
     seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What a combiner learns from: ``answers`` by member, (rows, k), to rows that no member was fitted on.
+
+    ``target`` holds indexes of labels, or values; ``metric`` is the deciding one. ``cost`` is, by member, what one row
+    takes in milliseconds and what its bundle takes in MB, where that is known.
+    """
+
+    answers: Mapping[str, NDArray[np.float64]]
+    target: NDArray[Any]
+    task: Learned
+    metric: str = ""
+    weight: NDArray[np.float64] | None = None
+    cost: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    seed: int = 0
+
+    def where(self, kept: NDArray[np.bool_]) -> Lesson:
+        """Some of the rows."""
+        return replace(
+            self,
+            answers={name: said[kept] for name, said in self.answers.items()},
+            target=self.target[kept],
+            weight=None if self.weight is None else self.weight[kept],
+        )
+
+
+class Graph(Protocol):
+    """A graph under way, in the words of ONNX; tensors go by name."""
+
+    def node(self, kind: str, inputs: Sequence[str], **attributes: Any) -> str:
+        """One operator; its output."""
+
+    def constant(self, values: NDArray[Any]) -> str:
+        """Values that are always the same."""
+
+    def model(self, raw: bytes, inputs: Sequence[str]) -> str:
+        """A whole graph, asked for ``inputs``; its one output."""
 
 
 @runtime_checkable
@@ -74,13 +113,37 @@ class Family(Protocol):
 
 @runtime_checkable
 class Combiner(Protocol):
-    """Many answers, one answer. It does no I/O, so that one text serves building and serving."""
+    """Many answers, one answer. It does no I/O, so that one text serves building and serving.
 
-    def ask(self, members: Sequence[str], answers: Mapping[str, NDArray[np.float64]]) -> Sequence[str]:
-        """Whom to ask next, given the answers so far; nobody: done."""
+    Made without having learned anything, it must answer, too. It may be a ``Learner`` and ``Compiled`` besides.
+    """
+
+    def ask(
+        self, members: Sequence[str], answers: Mapping[str, NDArray[np.float64]]
+    ) -> Sequence[str] | Mapping[str, NDArray[np.bool_]]:
+        """Whom to ask next, given the answers so far; nobody: done. A mapping says of which rows; others are NaN."""
 
     def combine(self, answers: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         """One answer of the members' shape."""
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A ``Combiner`` that learns from what its members said of rows they were not fitted on."""
+
+    def learn(self, lesson: Lesson) -> Mapping[str, Any]:
+        """The options, readable as JSON, under which it answers as it has learned.
+
+        An option ``weights`` is a number by member: members without one are left out of the ensemble.
+        """
+
+
+@runtime_checkable
+class Compiled(Protocol):
+    """A ``Combiner`` that can be part of one graph with its members."""
+
+    def emit(self, graph: Graph, answers: Mapping[str, str], width: int) -> str:
+        """Add what ``combine`` does: tensors (rows, ``width``) go by name, float32 in, float64 out. "": it cannot."""
 
 
 @runtime_checkable

@@ -75,6 +75,9 @@ def test_an_ensemble_finds_its_members_beside_it_or_says_so(made, tmp_path):
     rows = frame(20, seed=2)
     got = mlflow.pyfunc.load_model(str(both.folder)).predict(rows)
     assert np.abs(got - expected(both, rows)).max() <= 1e-12
+    hard = Use("vote", {"kind": "hard"})  # which no graph answers, so that its members are asked
+    both = write_ensemble(tmp_path, members, hard, frame(), runtime=predictor, opener=tmp_path.joinpath)
+    assert mlflow.pyfunc.load_model(str(both.folder)).predict(rows).shape == (20, 2)
     alone = both.folder.rename(tmp_path.parent / f"{tmp_path.name}-model")
     with pytest.raises(BundleError, match="is not beside it"):
         _load_pyfunc(str(alone))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from rivals.build.additive import to_native
 from rivals.build.convert import modules_of, to_onnx
+from rivals.build.graph import one_graph
 from rivals.build.leftovers import DRAFT
 from rivals.build.mlmodel import write_mlmodel
 from rivals.build.parity import compare, latency
@@ -43,7 +44,8 @@ from rivals.bundles import (
     read_manifest,
 )  # fmt: skip
 from rivals.errors import BuildError
-from rivals.protocols import Opener, Predictor
+from rivals.plugins import make
+from rivals.protocols import Combiner, Opener, Predictor
 from rivals.remote import Remote
 from rivals.values import Column, Columns, Signature, Use
 
@@ -52,6 +54,7 @@ PARITY_ROWS = 2_000
 PROBE_ROWS = 32
 ASKED = 200  # rows that a remote model is asked, one by one too
 CATEGORIES = 1_000  # of a text input that are listed in the manifest
+JOINED = 1e-6  # between a graph of an ensemble and its members asked one by one
 CLEARLY = 0.8  # the graph gives way only to what takes less than this share of its time: noise shall not choose
 
 Times = Mapping[str, tuple[float, float]]  # by runtime: median and 99th percentile of one row, in microseconds
@@ -168,7 +171,8 @@ def write_ensemble(
 ) -> Bundle:
     """Write an ensemble as ``into/<digest>``: its members by reference (name to digest) and what combines them.
 
-    It takes the members' columns together, and is as exact as the least exact of them. Raises ``BuildError``.
+    It takes the members' columns together, and is as exact as the least exact of them. Where members and combiner join
+    into one graph that answers as they do, and is not slower, the graph serves. Raises ``BuildError``.
     """
     manifests = {name: read_manifest(opener(digest)) for name, digest in members.items()}
     signature = _together(manifests)
@@ -185,8 +189,22 @@ def write_ensemble(
         answers = np.empty((0, len(signature.labels) or 1))
         times: Times = {}
         if not alone:
-            opened = runtime(folder, manifest, opener)
-            answers, times = opened.predict(columns), latency({"together": opened}, columns)
+            opened = {"together": runtime(folder, manifest, opener)}
+            answers = opened["together"].predict(columns)
+
+            def joined() -> bytes:
+                parts = {name: (opener(digest) / ONNX).read_bytes() for name, digest in members.items()}
+                graphs = {name: (raw, manifests[name].signature) for name, raw in parts.items()}
+                return one_graph(graphs, make(Combiner, combiner), signature)
+
+            graph, found = _try(folder / ONNX, joined, replace(manifest, runtime="onnx"), runtime, (columns, answers))
+            if found and (graph.parity or 0.0) > JOINED * max(1.0, float(np.abs(answers).mean())):
+                graph, found = replace(graph, exact=False, reason=f"it is {graph.parity:.2g} off its members"), None
+            opened |= {"onnx": found} if found else {}
+            times = latency(opened, columns)
+            chosen = _choose(replace(manifest, candidates=(graph, Candidate("together", exact=True))), times)
+            manifest = replace(chosen, parity=manifest.parity + chosen.parity)
+            _keep(folder, manifest)
         write_mlmodel(folder, signature)
         (folder / REFERENCE).write_bytes(_json(sketch(asked, answers, signature)))
         _describe(folder, asked.iloc[: len(answers)], answers, manifest, times)

@@ -73,8 +73,15 @@ def to_onnx(pipeline: Any, signature: Signature, order: Sequence[str]) -> onnx.M
     _keep_output(model, "probabilities" if classifier else "value", classifier)
     _bind(model, signature.inputs, dict(zip(order, [i.name for i in model.graph.input], strict=True)))
     model.graph.name = "pipeline"  # skl2onnx draws one by lot
+    declare(model)
     onnx.checker.check_model(model)
     return model
+
+
+def declare(model: onnx.ModelProto) -> None:
+    """Name the sets of operators it was converted for, not the oldest that would do: so graphs of several join."""
+    for one in model.opset_import:
+        one.version = max(one.version, OPSET.get(one.domain, 0))
 
 
 def lookup(encoder: Any) -> list[dict[str, NDArray[np.float64]]]:

@@ -1,4 +1,7 @@
-"""An ensemble as a variant: it has members instead of a model, and is never fitted."""
+"""An ensemble as a variant: it has members instead of a model, and learns from the bank without a refit.
+
+Every answer it is judged by is honest: what a combiner learned is asked of rows that it did not learn from.
+"""
 
 from __future__ import annotations
 
@@ -11,26 +14,56 @@ from numpy.typing import NDArray
 
 from rivals.ensemble.together import together
 from rivals.errors import DataError
-from rivals.protocols import Combiner
+from rivals.plugins import make
+from rivals.protocols import Combiner, Learner, Lesson
+from rivals.values import Use
 
 
 @dataclass(frozen=True, slots=True)
-class Ensemble:
-    """Members by name, and what makes one answer of theirs."""
+class Blend:
+    """An ensemble from the bank: its answers by row, the combiner as it will serve, and the members it asks."""
 
+    outputs: NDArray[np.float64]
+    combiner: Use
     members: tuple[str, ...]
-    combiner: Combiner
 
-    def outputs(self, banked: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        """Its predictions from its members' banked ones (rows, k): honest, for no member saw the rows it predicted.
 
-        Raises ``DataError`` where a member is missing or answered other rows.
-        """
-        if missing := [name for name in self.members if name not in banked]:
-            raise DataError(f"The member {missing[0]!r} has no predictions; build it first.")
-        shapes = {banked[name].shape for name in self.members}
-        if len(shapes) > 1:
-            raise DataError(
-                f"The members {', '.join(self.members)} answered different rows; build them on the same data."
-            )
-        return together(self.combiner, {name: partial(banked.__getitem__, name) for name in self.members})
+def blend(use: Use, lesson: Lesson, fold: NDArray[np.int64], *, ordered: bool = False) -> Blend:
+    """Combine banked answers (rows, k); ``fold`` is each row's, -1 where it is held out of everything.
+
+    A combiner that learns answers each fold as it learns from the others, from the earlier ones only where folds are
+    ``ordered`` in time (the first one as if it had not learned), and the rows held out as it learns from all folds.
+    Raises ``DataError`` where members answered other rows, and what the combiner raises.
+    """
+    _alike(lesson)
+    if not isinstance(make(Combiner, use), Learner):
+        return Blend(_answered(use, lesson), use, tuple(lesson.answers))
+    taught = _taught(use, lesson.where(fold >= 0))
+    outputs = np.empty_like(next(iter(lesson.answers.values())))
+    for part in np.unique(fold):
+        mine = fold == part
+        others = fold >= 0 if part < 0 else (fold >= 0) & ((fold < part) if ordered else ~mine)
+        learned = taught if part < 0 else _taught(use, lesson.where(others)) if others.any() else use
+        outputs[mine] = _answered(learned, lesson.where(mine))
+    weights = taught.options.get("weights")
+    if not isinstance(weights, Mapping):
+        return Blend(outputs, taught, tuple(lesson.answers))
+    weights = {name: weight for name, weight in weights.items() if weight}
+    return Blend(outputs, Use(use.name, {**taught.options, "weights": weights}), tuple(weights))
+
+
+def _taught(use: Use, lesson: Lesson) -> Use:
+    combiner = make(Combiner, use)
+    assert isinstance(combiner, Learner)
+    return Use(use.name, {**use.options, **combiner.learn(lesson)})
+
+
+def _answered(use: Use, lesson: Lesson) -> NDArray[np.float64]:
+    answers = lesson.answers
+    return together(make(Combiner, use), {name: partial(answers.__getitem__, name) for name in answers})
+
+
+def _alike(lesson: Lesson) -> None:
+    if len({said.shape for said in lesson.answers.values()}) > 1:
+        names = ", ".join(lesson.answers)
+        raise DataError(f"The members {names} answered different rows; build them on the same data.")

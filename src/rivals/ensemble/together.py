@@ -17,5 +17,7 @@ def together(combiner: Combiner, members: Mapping[str, Ask]) -> NDArray[np.float
     answers: dict[str, NDArray[np.float64]] = {}
     while asked := combiner.ask(list(members), answers):
         for name in asked:
-            answers[name] = members[name]()
+            said = members[name]()
+            rows = asked[name] if isinstance(asked, Mapping) else None
+            answers[name] = said if rows is None else np.where(rows[:, None], said, np.nan)
     return combiner.combine(answers)

@@ -18,12 +18,12 @@ from rivals.build.evaluate import measure
 from rivals.build.rows import prepare
 from rivals.decide.compare import Entry, Leaderboard, Truth, compare
 from rivals.decide.slicing import Slice, front, slices
-from rivals.ensemble.together import together
+from rivals.ensemble.family import blend
 from rivals.errors import DataError, SpecError
 from rivals.flows.compare import champion_of, gather, truth_of
 from rivals.flows.reading import anchored
 from rivals.flows.workspace import Workspace
-from rivals.protocols import Combiner, Source
+from rivals.protocols import Lesson, Source
 from rivals.statistics.curves import Reliability, cut, reliability, thresholds
 from rivals.statistics.losses import Floats, Metric
 from rivals.statistics.paired import Posterior, Tested, corrected_t, correlated_t, delong, mcnemar
@@ -146,11 +146,16 @@ class Asked:
         differences, ratio = self._folds(self.outputs(one), self.outputs(other), metric)
         return correlated_t(differences, ratio, rope)
 
-    def ensemble(self, name: str, members: Sequence[str], combiner: str = "mean") -> Asked:
-        """The same with an ensemble of members added; it costs what all of them cost together."""
-        made = plugins.make(Combiner, Use(combiner))
-        said = together(made, {one: (lambda one=one: self.outputs(one)) for one in members})  # type: ignore[misc]  # mypy knows no default in a lambda
-        parts = [entry for entry in self.entries if entry.variant in set(members)]
+    def ensemble(self, name: str, members: Sequence[str], combiner: str | Use = "mean") -> Asked:
+        """The same with an ensemble of members added, learned across folds; it costs what those it asks cost."""
+        use = combiner if isinstance(combiner, Use) else Use(combiner)
+        bank, known = self.first, {entry.variant: entry for entry in self.entries}
+        lesson = Lesson(
+            {one: self.outputs(one) for one in members}, bank.target, bank.task, self.workspace.spec.measures[0],
+            bank.weight, {one: (known[one].predict_us / 1e3, known[one].bytes / 1e6) for one in members},
+        )  # fmt: skip
+        blended = blend(use, lesson, bank.fold, ordered=self.workspace.spec.data.split.by == "time")
+        said, parts = blended.outputs, [known[one] for one in blended.members]
         cost = Entry(
             name, said, sum(one.fit_seconds for one in parts), sum(one.predict_us for one in parts),
             sum(one.bytes for one in parts),

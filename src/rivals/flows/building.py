@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from rivals import plugins
 from rivals.build import bank, receipt
 from rivals.build.bundle import write, write_ensemble, write_remote
 from rivals.build.evaluate import measure, scores
@@ -22,7 +21,7 @@ from rivals.build.rows import Rows, narrowed, prepare
 from rivals.build.sets import divide, further
 from rivals.build.train import READY, Fitted, Job, pipeline, train
 from rivals.build.whole import is_whole
-from rivals.ensemble.family import Ensemble
+from rivals.ensemble.family import Blend, blend
 from rivals.errors import RivalsError
 from rivals.flows import limits, provenance, tracked
 from rivals.flows.events import BuildEvent
@@ -31,7 +30,8 @@ from rivals.flows.schema import remember_schema
 from rivals.flows.trial import options, plain
 from rivals.flows.tune import Bench, searches, tune
 from rivals.flows.workspace import Workspace
-from rivals.protocols import Backend, Combiner
+from rivals.plugins import make
+from rivals.protocols import Backend, Combiner, Lesson
 from rivals.registry.blobs import Blobs
 from rivals.registry.lineage import Lineage, lineage
 from rivals.remote import Remote
@@ -51,21 +51,23 @@ class Order:
     members: Mapping[str, str]  # of an ensemble: digests by name
     banks: Mapping[str, Path]  # of an ensemble: the members' predictions
     combiner: Use | None = None
+    cost: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # of members: milliseconds a row, and MB
+    ordered: bool = False  # folds follow one another in time
 
 
 def build_one(order: Order) -> Made:
     """Fit one variant and write its bundle. A task for a ``Backend``: it runs in a process of its own."""
     rows, division = kept(order.job.rows)
-    fitted = combine(order) if order.combiner else train(order.job)
+    fitted, blended = combine(order) if order.combiner else (train(order.job), None)
     inputs = rows.inputs.iloc[division.train][[column.name for column in fitted.signature.inputs]]
     facts: dict[str, Any] = {"metrics": dict(fitted.scores.metrics), "lineage": dict(order.lineage)}
     if rows.time is not None and order.job.family.name != READY:
         facts["lineage"]["trained_until"] = float(rows.time[division.train].max())
-    if order.combiner:
+    if blended:
         made = write_ensemble(
             order.bundles,
-            order.members,
-            order.combiner,
+            {name: order.members[name] for name in blended.members},
+            blended.combiner,
             inputs,
             runtime=predictor,
             opener=Blobs(order.bundles).path,
@@ -80,18 +82,23 @@ def build_one(order: Order) -> Made:
     return built
 
 
-def combine(order: Order) -> Fitted:
-    """An ensemble from the bank: no refit, and honest, for no member saw the rows it predicted."""
+def combine(order: Order) -> tuple[Fitted, Blend]:
+    """An ensemble from the bank: no refit, and honest, for nobody saw the rows it is judged by."""
     assert order.combiner is not None
     started = time.perf_counter()
     banked = {name: bank.read(folder) for name, folder in order.banks.items()}
     first = next(iter(banked.values()))
-    ensemble = Ensemble(tuple(banked), plugins.make(Combiner, order.combiner))
-    said = replace(first, outputs=ensemble.outputs({name: one.outputs for name, one in banked.items()}))
+    lesson = Lesson(
+        {name: one.outputs for name, one in banked.items()}, first.target, first.task, order.job.metrics[0],
+        first.weight, order.cost, order.job.seed,
+    )  # fmt: skip
+    blended = blend(order.combiner, lesson, first.fold, ordered=order.ordered)
+    said = replace(first, outputs=blended.outputs)
     bank.write(order.job.into, said)
     rows, _ = kept(order.job.rows)
     seconds = time.perf_counter() - started
-    return Fitted(order.job.variant, order.job.into, rows.signature, scores(said, order.job.metrics), seconds)
+    measured = scores(said, order.job.metrics)
+    return Fitted(order.job.variant, order.job.into, rows.signature, measured, seconds), blended
 
 
 @dataclass
@@ -112,6 +119,9 @@ class Building:
         spec = self.workspace.spec
         for metric in spec.measures:
             measure(metric, spec.data.task)  # refused here, not after an hour of fitting
+        for variant in (spec.variant(name) for wave in self.plan.waves for name in wave):
+            if variant.members:
+                make(Combiner, variant.combiner)
         keys = {name: search_key(asked) for name, asked in self.plan.asked.items()}
         tuned = [name for wave in self.plan.waves for name in wave if spec.variant(name).tune]
         self.opening = Thread(target=self._open_tracker, daemon=True)
@@ -228,10 +238,12 @@ class Building:
         family, features, banks = Use(variant.family or "", variant.with_), None, dict[str, Path]()
         tried = self.best.get(name)
         members: dict[str, str] = {}
+        cost = {}
         for member in variant.members:
             if member in self.failed:
                 raise RivalsError(f"its member {member!r} failed")
-            members[member] = self.workspace.trained(member).digest
+            built = self.workspace.trained(member)
+            members[member], cost[member] = built.digest, (built.predict_us / 1e3, built.bytes / 1e6)
             banks[member] = state / "bank" / self.plan.wishes[member]
         if variant.kind == "ready":
             family = Use(READY, {"path": self.data.models[name]})
@@ -239,7 +251,7 @@ class Building:
             features = self.features[variant.data, variant.features or "", variant.columns].result()
             if tried is not None:
                 family, features = self._tuned(variant, tried, features)
-        combiner = Use(str(variant.with_.get("combiner", "mean"))) if members else None
+        combiner = variant.combiner if members else None
         bank_folder = state / "bank" / self.plan.wishes[name]
         rows = self.rows[self.workspace.spec.set_of(name)]
         job = Job(name, family, rows, bank_folder, self.workspace.spec.measures, self.workspace.spec.seed)
@@ -250,7 +262,8 @@ class Building:
             "data": self.data.digest_of(self.workspace.spec.set_of(name)),
             "commit": self.lineage.commit,
         }
-        return Order(job, self.workspace.blobs.folder, facts, members, banks, combiner)
+        ordered = self.workspace.spec.data.split.by == "time"
+        return Order(job, self.workspace.blobs.folder, facts, members, banks, combiner, cost, ordered)
 
     def _tuned(self, variant: VariantSpec, tried: Tried, features: Path) -> tuple[Use, Path]:
         """The family as the search has found it, and its features: computed anew where steps were searched."""

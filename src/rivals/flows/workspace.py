@@ -128,7 +128,7 @@ def _plugins(spec: ProjectSpec) -> Iterator[tuple[type[Any], Use]]:
         if variant.tune is not None:
             yield Tuner, variant.tune
         if variant.kind == "ensemble":
-            yield Combiner, Use(str(variant.with_.get("combiner", "mean")))
+            yield Combiner, variant.combiner
     yield from ((Judge, judge) for judge in spec.gate)
     if spec.endpoint:
         yield Policy, spec.endpoint.policy

@@ -177,7 +177,19 @@ class VariantSpec(Part):
             raise ValueError("an ensemble asks its members, which have features of their own; remove 'features'")
         if self.tune is not None and (self.model is not None or self.members):
             raise ValueError("only a variant with features and a family is tuned; remove 'tune'")
+        if self.members and (wrong := sorted(self.with_.keys() - {"combiner"})):
+            raise ValueError(f"an ensemble's 'with' has the key combiner, not {wrong[0]}")
+        if self.members:
+            _ = self.combiner
         return self
+
+    @property
+    def combiner(self) -> Use:
+        """Of an ensemble: what makes one answer of its members'."""
+        found = as_plugin(self.with_.get("combiner", "mean"))
+        if not isinstance(found, Use):
+            raise ValueError("'combiner' is a name, or {use: name, with: {option: value}}")
+        return found
 
     @property
     def kind(self) -> Literal["train", "ensemble", "ready"]:

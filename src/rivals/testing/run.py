@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from inspect import signature
 from random import Random
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rivals.ensemble.together import together
-from rivals.protocols import Backend, Combiner, Judge, Policy
+from rivals.protocols import Backend, Combiner, Judge, Learner, Lesson, Policy
 from rivals.statistics.assignment import slots
 from rivals.values import Arm, Choice, Columns, Counts, Evidence, Request, RoutingTable, Status, Verdict
 
@@ -50,6 +52,13 @@ class Combiners:
         assert one.shape == (5, 2)
         assert one.dtype == np.float64
         np.testing.assert_allclose(one.sum(axis=1), 1, atol=1e-9, err_msg="probabilities stay probabilities")
+
+    def test_what_it_learns_are_options_of_its_own_as_json(self) -> None:
+        combiner, said = self.make(), self.answers()
+        if isinstance(combiner, Learner):
+            learned = combiner.learn(Lesson(said, np.array([0, 1, 0, 1, 1]), "binary", "log_loss"))
+            assert json.loads(json.dumps(learned)) == learned, "it is readable as JSON"
+            signature(type(combiner)).bind(**learned)
 
     def test_the_order_of_answers_does_not_matter(self) -> None:
         names = list(self.answers())

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from rivals.ensemble.combiners.mean import Mean
+from rivals.errors import SpecError
 from rivals.plugins import make
 from rivals.protocols import Combiner
 from rivals.values import Use
@@ -25,3 +27,14 @@ def test_the_answer_is_the_mean_in_any_order_of_answers() -> None:
     assert np.allclose(there, (said["a"] + said["b"] + said["c"]) / 3, atol=1e-15)
     assert (there == back).all()
     assert there.dtype == np.float64
+
+
+def test_weights_by_hand_are_checked() -> None:
+    said = {"a": np.array([[0.2, 0.8]]), "b": np.array([[0.6, 0.4]])}
+    assert np.allclose(Mean({"a": 3, "b": 1}).combine(said), [[0.3, 0.7]])
+    assert list(Mean({"a": 3, "b": 0}).ask(["a", "b"], {})) == ["a"]
+    for wrong in ({"a": -1.0}, {"a": float("nan")}, {"a": "1"}, {"a": 0.0}):
+        with pytest.raises(SpecError, match="Weights are numbers"):
+            Mean(wrong)  # type: ignore[arg-type]
+    with pytest.raises(SpecError, match="'c', which is no member: a, b"):
+        Mean({"c": 1}).ask(["a", "b"], {})

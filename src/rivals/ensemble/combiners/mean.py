@@ -1,4 +1,4 @@
-"""The plain mean of all members."""
+"""The plain mean of all members, or a weighted one by hand."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from rivals.ensemble.weighing import Answers, asked, checked, emit_weighted, weighted
+from rivals.protocols import Graph
+
 
 class Mean:
     """Ask every member once, at the same time; answer the mean of what they say.
@@ -14,10 +17,17 @@ class Mean:
     Hard to beat where members err differently: Clemen, Combining forecasts, Int. J. of Forecasting 5 (1989).
     """
 
-    def ask(self, members: Sequence[str], answers: Mapping[str, NDArray[np.float64]]) -> Sequence[str]:
-        """Whoever has not answered yet."""
-        return [name for name in members if name not in answers]
+    def __init__(self, weights: Mapping[str, float] | None = None) -> None:
+        self.weights = None if weights is None else checked(weights)
 
-    def combine(self, answers: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        """The mean, float64, summed in the order of the members' names so that it is the same everywhere."""
-        return np.asarray(np.sum([answers[name] for name in sorted(answers)], axis=0) / len(answers), np.float64)
+    def ask(self, members: Sequence[str], answers: Answers) -> Sequence[str]:
+        """Whoever has not answered yet."""
+        return asked(members, answers, self.weights)
+
+    def combine(self, answers: Answers) -> NDArray[np.float64]:
+        """The mean, float64."""
+        return weighted(answers, self.weights)
+
+    def emit(self, graph: Graph, answers: Mapping[str, str], width: int) -> str:
+        """The same as operators."""
+        return emit_weighted(graph, answers, self.weights, width)

@@ -26,5 +26,17 @@ class TogetherPredictor:
         answers: dict[str, NDArray[np.float64]] = {}
         while asked := self._combiner.ask(self._names, answers):
             for name in asked:
-                answers[name] = self._members[name].predict(columns)
+                rows = asked[name] if isinstance(asked, Mapping) else None
+                answers[name] = self._ask(name, columns, rows)
         return finite(self._combiner.combine(answers), columns.rows, self._width, self.digest)
+
+    def _ask(self, name: str, columns: Columns, rows: NDArray[np.bool_] | None) -> NDArray[np.float64]:
+        """One member's answer; NaN for rows that it is not asked."""
+        member = self._members[name]
+        if rows is None or rows.all():
+            return member.predict(columns)
+        places = np.flatnonzero(rows).tolist()
+        some = {key: [values[place] for place in places] for key, values in columns.values.items()}
+        said = np.full((columns.rows, self._width), np.nan)
+        said[rows] = member.predict(Columns(some, len(places)))
+        return said
