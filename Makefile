@@ -52,7 +52,7 @@ up: .venv/demo  ## serve the demo until stopped
 
 lock: .venv/dev  ## write the hash-locked requirements anew (needs uv); they hold no index address
 	$(BIN)/python -m pip install -q uv
-	$(BIN)/uv pip compile -q --no-header --generate-hashes --extra build --extra boosting --extra validate --extra lake --extra tune --extra ray --extra demo --extra dev pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile -q --no-header --generate-hashes --extra build --extra boosting --extra validate --extra lake --extra tune --extra ray --extra postgres --extra demo --extra dev pyproject.toml -o requirements/dev.txt
 	$(BIN)/uv pip compile -q --no-header --generate-hashes -c requirements/dev.txt --extra build --extra demo pyproject.toml -o requirements/demo.txt
 
 clean:

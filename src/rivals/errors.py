@@ -14,6 +14,7 @@ RivalsError                 something a person can mend; the message is one sent
 ├── RolloutError            a steering command that does not fit the present state
 │   └── Conflict            somebody else changed it first
 ├── LedgerError             the chain of verdicts is broken
+├── StoreAway               the store's database does not answer; what was asked can be asked again
 └── Refused                 the answer is no, and says why (exit code 1)
 """
 
@@ -78,6 +79,10 @@ class RolloutError(RivalsError):
 
 class Conflict(RolloutError):
     """Somebody else changed the routing table or the rollout first."""
+
+
+class StoreAway(RivalsError):
+    """The store's database does not answer now; nothing is half done, and it can be tried again."""
 
 
 class Refused(RivalsError):

@@ -18,8 +18,8 @@ T = TypeVar("T")
 EXTRAS = {
     "sklearn": "build", "pandas": "build", "pyarrow": "build", "lightgbm": "build",
     "mlflow": "build", "skl2onnx": "build", "skops": "build", "scipy": "build", "onnx": "build", "onnxmltools": "build",
-    "threadpoolctl": "build", "alembic": "build", "optuna": "build", "hyperopt": "tune", "cmaes": "tune", "ray": "ray",
-    "deltalake": "lake",
+    "threadpoolctl": "build", "optuna": "build", "hyperopt": "tune", "cmaes": "tune", "ray": "ray",
+    "deltalake": "lake", "psycopg": "postgres",
     "xgboost": "boosting", "catboost": "boosting", "torch": "torch", "skorch": "torch",
 }  # fmt: skip
 

@@ -3,18 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from rivals.registry import schema
 from rivals.registry.store import Store
 from rivals.values import Arm, Exposure, Outcome, Rollout, RoutingTable, Scores, Trained, Version
+from tests.postgres import Postgres
+
+KINDS = ("sqlite", "postgresql")
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'store.db'}"
+@pytest.fixture(scope="session")
+def template(postgres: Postgres) -> str:
+    """A database with the store's tables, to be copied."""
+    postgres.sql("create database store")
+    Store(postgres.url("store")).close()
+    return "store"
+
+
+@pytest.fixture(params=KINDS)
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Where a store is or will be: the same test on both."""
+    with fresh(request, request.param) as made:
+        yield made
+
+
+@pytest.fixture(params=KINDS, scope="module")
+def shared(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """One store for many examples."""
+    with fresh(request, request.param) as made:
+        opened = Store(made if request.param == "postgresql" else "sqlite://")  # in memory: there are many
+        yield opened
+        opened.close()
+
+
+@contextmanager
+def fresh(request: pytest.FixtureRequest, kind: str) -> Iterator[str]:
+    if kind == "sqlite":
+        folder: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
+        yield f"sqlite:///{folder.mktemp('store') / 'store.db'}"
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    made = server.database(request.getfixturevalue("template"))
+    yield made
+    server.drop(made)
+
+
+def change(url: str, *statements: str) -> list[Any]:
+    """Do something to a store behind its back; what the last statement answers."""
+    engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
+    with engine.begin() as connection:
+        for statement in statements:
+            found = connection.exec_driver_sql(statement)
+        return [tuple(row) for row in found] if found.returns_rows else []
 
 
 @pytest.fixture
@@ -22,6 +67,16 @@ def store(url: str) -> Iterator[Store]:
     opened = Store(url)
     yield opened
     opened.close()
+
+
+def emptied(store: Store) -> Store:
+    """The same store, as if it were new."""
+    with store.transaction() as tx:
+        for table in schema.metadata.tables.values():
+            if table is not schema.schema_version and table is not schema.counters:
+                tx.connection.execute(sa.delete(table))
+        tx.connection.execute(sa.update(schema.counters), {"value": 0})
+    return store
 
 
 def a_table(revision: int = 1, endpoint: str = "e", champion: str = "old") -> RoutingTable:

@@ -20,7 +20,7 @@ from rivals.registry.ledger import Ledger
 from rivals.registry.store import Store
 from rivals.values import Feedback, Outcome
 
-from .conftest import a_close, an_exposure
+from .conftest import a_close, an_exposure, emptied
 
 NOW = 10 * DAY
 
@@ -96,16 +96,16 @@ def test_any_time_that_a_request_may_have_has_a_day(seconds: float) -> None:
     assert len(day_name(seconds // DAY * DAY).split("-")[-1]) == 2
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     times=st.lists(st.sampled_from([0.0, 5.0, DAY, DAY + 1, 2 * DAY]), max_size=12),
     limit=st.integers(1, 5),
     steps=st.integers(0, 9),
 )
 def test_history_and_pairs_are_what_they_were_before_anything_was_moved(
-    tmp_path_factory: pytest.TempPathFactory, times: list[float], limit: int, steps: int
+    shared: Store, tmp_path_factory: pytest.TempPathFactory, times: list[float], limit: int, steps: int
 ) -> None:
-    store = Store("sqlite://")
+    store = emptied(shared)
     archive = Archive(store, tmp_path_factory.mktemp("archive"), "e")
     for number, time in enumerate([*times, 4 * DAY]):
         ask(store, f"{number}/0", time)
@@ -118,7 +118,6 @@ def test_history_and_pairs_are_what_they_were_before_anything_was_moved(
         archive.move(NOW, limit=limit)
     assert (list(archive.history(both)), list(archive.history(["new"], after=3))) == before
     assert [archive.pairs(*both, *block) for block in blocks] == pairs
-    store.close()
 
 
 # -- dying anywhere -------------------------------------------------------------------------------------
@@ -156,10 +155,10 @@ def mortal(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     limit=st.integers(1, 5),
 )
 def test_wherever_it_dies_nothing_is_lost_and_nothing_is_there_twice(
-    tmp_path_factory: pytest.TempPathFactory, times: list[float], deaths: list[int], limit: int
+    shared: Store, tmp_path_factory: pytest.TempPathFactory, times: list[float], deaths: list[int], limit: int
 ) -> None:
     folder = tmp_path_factory.mktemp("archive")
-    store = Store("sqlite://")
+    store = emptied(shared)
     archive = Archive(store, folder, "e")
     for number, time in enumerate([*times, 4 * DAY]):
         ask(store, f"{number}/0", time)
@@ -176,7 +175,6 @@ def test_wherever_it_dies_nothing_is_lost_and_nothing_is_there_twice(
     assert everything(archive) == asked
     assert not list(folder.glob("day=*/*.begun"))
     assert set(archive.days()) == {day_name(time // DAY * DAY) for time in times}
-    store.close()
 
 
 # -- retention and erasure ----------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -84,11 +83,6 @@ Entry = tuple[str, str, str]  # open or close, id, variant
 names = st.tuples(st.sampled_from(["a", "b", "c"]), st.sampled_from(["old", "new"]))
 journals = st.lists(st.tuples(st.sampled_from(["open", "close", "close"]), names), max_size=24)
 outcomes = st.sampled_from([Outcome.OK, Outcome.ERROR, Outcome.DEADLINE])
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return Store(f"sqlite:///{tmp_path_factory.mktemp('shared') / 'store.db'}")
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -190,7 +184,7 @@ def test_eight_writers_in_four_processes_all_get_their_turn(url: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_day_of_pairs_among_half_a_million_exposures_takes_under_100_ms(store: Store, tmp_path: Path) -> None:
+def test_a_day_of_pairs_among_half_a_million_exposures_takes_under_100_ms(store: Store) -> None:
     spent = 0.0
     for batch in range(25):
         rows = range(batch * 10_000, (batch + 1) * 10_000)

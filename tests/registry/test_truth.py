@@ -8,10 +8,8 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
 from rivals.registry import schema
-from rivals.registry.shipping import INSERTS
 from rivals.registry.store import Store
 from rivals.registry.truth import canonical
 from rivals.values import Feedback
@@ -123,8 +121,3 @@ def test_windows_label_pairs_too(store: Store) -> None:
     store.ship("j", 1, opens, [a_close("a/0"), a_close("a/0", "new")], [])
     store.take([window(0.0, 9.0, label=1)])
     assert [pair.label for pair in store.pairs("e", "old", "new", 0.0, 9.0)] == [1]
-
-
-def test_postgresql_takes_a_window_twice_too() -> None:
-    said = str(INSERTS["postgresql"](schema.windows).on_conflict_do_nothing().compile(dialect=postgresql.dialect()))
-    assert "ON CONFLICT DO NOTHING" in said

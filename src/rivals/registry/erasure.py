@@ -16,8 +16,9 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from rivals.registry.engine import insert_new, overwrite_deleted
 from rivals.registry.schema import contradictions, erased, exposures, feedback, inputs, windows
-from rivals.registry.shipping import AT_ONCE, insert_new
+from rivals.registry.shipping import AT_ONCE
 from rivals.registry.store import Store
 from rivals.registry.transaction import Transaction
 
@@ -64,8 +65,7 @@ def salt_of(store: Store) -> bytes:
 def erase(tx: Transaction, salt: bytes, unit: str, archived: Sequence[Mapping[str, Any]]) -> int:
     """Erase a unit from the store, and write tombstones for its rows there and for ``archived`` ones; how many."""
     connection = tx.connection
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("PRAGMA secure_delete=ON")  # what is deleted is overwritten
+    overwrite_deleted(connection)
     of_unit = exposures.c.unit == unit
     rows = [dict(row._asdict()) for row in connection.execute(sa.select(exposures).where(of_unit))] + [*archived]
     stones = [

@@ -6,13 +6,13 @@ These run inside a writing transaction that their caller began.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
+from rivals.registry.engine import insert, insert_new
 from rivals.registry.schema import CLOSINGS, counters, exposures, inputs, tallies
 from rivals.values import Exposure, Outcome
 
@@ -20,7 +20,6 @@ Close = tuple[str, str, str, int, Sequence[float]]  # id, variant, outcome, late
 Key = tuple[str, str]  # id, variant
 Ended = tuple[str, str, bool, str, str]  # endpoint, variant, shadow, propensity as JSON, outcome
 
-INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 AT_ONCE = 1_000  # ids looked up by one statement
 GRAIN = 2.0**-24  # shares are summed in these, exactly: no sum depends on the order of its terms
 
@@ -68,22 +67,6 @@ def keep_inputs(connection: sa.Connection, rows: Sequence[tuple[str, bytes]]) ->
     """Keep what rows asked, by exposure id."""
     if rows:
         insert_new(connection, inputs, [{"id": name, "body": body.decode()} for name, body in dict(rows).items()])
-
-
-def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> int:
-    """Insert what is not there yet; returns how many that were."""
-    if not rows:
-        return 0
-    return max(0, connection.execute(INSERTS[connection.dialect.name](table).on_conflict_do_nothing(), rows).rowcount)
-
-
-def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
-    """Insert rows that all have the same keys, half again as fast as SQLAlchemy, which looks at every value."""
-    if not rows:
-        return
-    compiled = sa.insert(table).compile(dialect=connection.dialect, column_keys=list(rows[0]))
-    order: Sequence[str] | None = compiled.positiontup
-    connection.exec_driver_sql(str(compiled), [tuple(row[key] for key in order) for row in rows] if order else rows)
 
 
 def _known(connection: sa.Connection, keys: Iterable[Key]) -> dict[Key, sa.Row[Any]]:

@@ -17,8 +17,9 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
+from rivals.registry.engine import insert, insert_new
 from rivals.registry.schema import TURN, contradictions, exposures, feedback, windows
-from rivals.registry.shipping import by_id, insert, insert_new, take_numbers
+from rivals.registry.shipping import by_id, take_numbers
 from rivals.values import Feedback
 
 Kind = Literal["label", "reward"]
