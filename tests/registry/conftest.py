@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -12,24 +11,7 @@ import sqlalchemy as sa
 from rivals.registry import schema
 from rivals.registry.store import Store
 from rivals.values import Arm, Exposure, Outcome, Rollout, RoutingTable, Scores, Trained, Version
-from tests.postgres import Postgres
-
-KINDS = ("sqlite", "postgresql")
-
-
-@pytest.fixture(scope="session")
-def template(postgres: Postgres) -> str:
-    """A database with the store's tables, to be copied."""
-    postgres.sql("create database store")
-    Store(postgres.url("store")).close()
-    return "store"
-
-
-@pytest.fixture(params=KINDS)
-def url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Where a store is or will be: the same test on both."""
-    with fresh(request, request.param) as made:
-        yield made
+from tests.conftest import KINDS, fresh
 
 
 @pytest.fixture(params=KINDS, scope="module")
@@ -39,18 +21,6 @@ def shared(request: pytest.FixtureRequest) -> Iterator[Store]:
         opened = Store(made if request.param == "postgresql" else "sqlite://")  # in memory: there are many
         yield opened
         opened.close()
-
-
-@contextmanager
-def fresh(request: pytest.FixtureRequest, kind: str) -> Iterator[str]:
-    if kind == "sqlite":
-        folder: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
-        yield f"sqlite:///{folder.mktemp('store') / 'store.db'}"
-        return
-    server: Postgres = request.getfixturevalue("postgres")
-    made = server.database(request.getfixturevalue("template"))
-    yield made
-    server.drop(made)
 
 
 def change(url: str, *statements: str) -> list[Any]:

@@ -23,9 +23,10 @@ from rivals.registry.revisions import MIGRATIONS, migrate
 from rivals.registry.schema import HEAD, REVISIONS
 from rivals.registry.store import Store
 from rivals.values import Feedback
+from tests.conftest import KINDS
 from tests.postgres import Postgres
 
-from .conftest import KINDS, a_close, an_exposure, change
+from .conftest import a_close, an_exposure, change
 
 
 @pytest.fixture(params=KINDS)

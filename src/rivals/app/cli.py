@@ -93,6 +93,18 @@ def doctor(call: Call) -> None:
 
 
 @verb(app)
+def migrate(
+    call: Call, to: Annotated[str, typer.Option("--to", help="A revision, as 0001; this rivals' own if not said.")] = ""
+) -> None:
+    """Bring the store to a revision, forwards or backwards. SQLite needs no asking; stop all that use PostgreSQL."""
+    from rivals.flows.migrate import migrate_store
+
+    done = migrate_store(call.workspace, to)
+    was = f", it was at {done.before}" if done.before not in {None, done.after} else ""
+    call.show(done, f"The store is at revision {done.after}{was}.")
+
+
+@verb(app)
 def plan(call: Call) -> None:
     """Show what would be built, and what is built already."""
     from rivals.flows.train import plan_project

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rivals.errors import Conflict, RivalsError
+from rivals.errors import Conflict, RivalsError, StoreAway
 from rivals.flows.begin import start_rollout
 from rivals.flows.control import Control
 from rivals.flows.explain import explain_request
@@ -73,7 +73,7 @@ def make_app(workspace: Workspace, clock: str) -> Starlette:
         await run_in_threadpool(thread.join)
 
     def clocks(_: Request) -> Any:
-        return {"judged": loop.judged, "exposures": loop.exposures, "clock": clock}
+        return {"judged": loop.judged, "exposures": loop.exposures, "clock": clock, "leads": loop.leads}
 
     def start(_: Request, body: Any) -> Any:
         others = body.get("others", []) if isinstance(body, dict) else []
@@ -190,6 +190,8 @@ async def _reply(answer: Callable[[], Any]) -> Response:
         return _json(value.body, value.status) if isinstance(value, Reply) else _json(value)
     except Conflict as error:
         return _json({"error": str(error)}, 409)
+    except StoreAway as error:
+        return _json({"error": str(error)}, 503)
     except RivalsError as error:
         return _json({"error": str(error)}, 400)
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import math
+import os
 import subprocess
 import sys
 import threading
 import time
 from dataclasses import dataclass, field
 
-from rivals.errors import Conflict, RivalsError
+from rivals.errors import Conflict, RivalsError, StoreAway
 from rivals.flows.archive import Keeper
 from rivals.flows.rollout import tick
 from rivals.flows.webhooks import couriers
 from rivals.flows.workspace import Workspace
+from rivals.registry.leader import Leadership, OnlyHere, leadership
 from rivals.serve import entries
 from rivals.serve.reconcile import publish_lease, publish_table, read_table
 from rivals.values import Phase
@@ -24,54 +27,107 @@ LEASE_SECONDS = 30.0
 PERIOD = {"wall": 1.0, "replay": 0.05}  # seconds between rounds: harm is judged every second
 BATCH = 2_000  # entries shipped in one transaction: a rollback waits for no longer than one of them
 QUICK = 0.1  # seconds between two looks for a table that a person decided on
+LOOK = 1.0  # seconds between two looks at who leads
+FIRST, LAST = 0.5, 2.0  # seconds before a store that does not answer is asked again: doubled each time
 LAST_WORD = 1.0  # seconds that a webhook under way gets at the end
 
 
 @dataclass
 class Control:
-    """Turns evidence into the next routing table, round after round, in a thread of its own."""
+    """Turns evidence into the next routing table, round after round, in a thread of its own.
+
+    Of all that share the store one leads: it judges, keeps the archive and tells MLflow and webhooks. The others ship
+    what their own workers wrote, show them the table, and renew their lease for as long as somebody leads.
+    """
 
     workspace: Workspace
     clock: str
     judged: float = 0.0  # everything up to here, on the endpoint's clock, was judged
     exposures: int = 0  # closed answers to clients in the store, as of the last round
+    leads: bool = False
     stopped: threading.Event = field(default_factory=threading.Event)
     _mirror: subprocess.Popen[bytes] | None = None
     _keeper: Keeper = field(init=False)
+    _leadership: Leadership = field(init=False)
+    _shipper: OnlyHere = field(init=False)
     _publishing: threading.Lock = field(default_factory=threading.Lock)
     _behind: bool = True  # MLflow may not know the table in force
+    _round: float = field(default_factory=time.monotonic)  # when the last one ended
+    _beaten: float = -math.inf  # when the last beat was sent
+    _beats: int | None = None  # as they were last seen
+    _away: float = 0.0  # since when the store does not answer; 0: it does
+    _wait: float = FIRST
 
     def __post_init__(self) -> None:
         self._keeper = Keeper(self.workspace)
+        self._leadership = leadership(self.workspace.store, self.workspace.endpoint.name)
+        self._shipper = OnlyHere(self.workspace.run_dir / "ship.lock")
 
     def run(self) -> None:
         """Go round until stopped. A round that fails is told and tried again; the lease then runs out by itself."""
+        self._lead()
         follower = threading.Thread(target=self._follow, name="publisher")
         follower.start()
-        beside = couriers(self.workspace)
+        beside = couriers(self.workspace, lambda: self.leads)
         while not self.stopped.is_set():
             started = time.monotonic()
-            try:
-                self.round()
-            except Conflict as error:  # a person was quicker; the next round sees what they did
-                log.info("control.conflict endpoint=%s reason=%s", self.workspace.endpoint.name, error)
-            except Exception:
-                log.exception("control.round_failed endpoint=%s", self.workspace.endpoint.name)
-            self.stopped.wait(max(0.0, PERIOD[self.clock] - (time.monotonic() - started)))
+            pause = self._tried()
+            self.stopped.wait(max(0.0, pause - (time.monotonic() - started)))
         follower.join()
+        self._leadership.resign()
+        self._shipper.close()
         for courier, thread in beside:
             courier.stopped.set()
             thread.join(LAST_WORD)
         if self._mirror is not None:
             self._mirror.wait()
 
+    def _tried(self) -> float:
+        """A round, whatever comes of it; the seconds from its beginning to the next one's."""
+        name = self.workspace.endpoint.name
+        try:
+            self.round()
+        except StoreAway as error:
+            self._away = self._away or time.monotonic()
+            pause, self._wait = self._wait, min(2 * self._wait, LAST)
+            log.warning("store.away endpoint=%s again_in=%.1f reason=%s", name, pause, error)
+            return pause
+        except Conflict as error:  # a person was quicker; the next round sees what they did
+            log.info("control.conflict endpoint=%s reason=%s", name, error)
+        except Exception:
+            log.exception("control.round_failed endpoint=%s", name)
+        else:
+            if self._away:
+                log.warning("store.back endpoint=%s away_seconds=%.1f", name, time.monotonic() - self._away)
+            self._away, self._wait = 0.0, FIRST
+        return PERIOD[self.clock]
+
     def _follow(self) -> None:
         """Let the workers see what people decide at once: under load a round takes longer than a rollback may."""
-        while not self.stopped.wait(QUICK):
+        asked, pause = time.monotonic(), QUICK
+        while not self.stopped.wait(pause):
+            pause = QUICK
             try:
+                if time.monotonic() - asked >= LOOK:
+                    asked = time.monotonic()
+                    self._lead()
                 self._publish()
+            except StoreAway:  # the rounds say so
+                pause = FIRST
             except Exception:
                 log.exception("control.publish_failed endpoint=%s", self.workspace.endpoint.name)
+
+    def _lead(self) -> None:
+        """Take the lead if it is free, or keep it. Whoever gets stuck in a round does not."""
+        name, led = self.workspace.endpoint.name, self.leads
+        if time.monotonic() - self._round > LEASE_SECONDS and led and not self._away:
+            self._leadership.resign()
+            self._round = time.monotonic()  # for another go
+            self.leads = False
+        else:
+            self.leads = self._leadership.leads()
+        if self.leads != led:
+            log.info("leader.%s endpoint=%s pid=%d", "taken" if self.leads else "lost", name, os.getpid())
 
     def _publish(self) -> None:
         with self._publishing:  # else the later one could bring back what it read before the other
@@ -79,18 +135,32 @@ class Control:
                 self._behind = True
 
     def round(self) -> None:
-        """Ship, judge, publish, renew."""
-        ship(self.workspace)
+        """Ship; judge if it is ours to do; publish, renew."""
+        if self._shipper.ours():
+            ship(self.workspace)
         newest = self.workspace.store.latest_time(self.workspace.endpoint.name)
         now = (newest or 0.0) if self.clock == "replay" else time.time()
-        if newest is not None:
+        if newest is not None and self.leads:
             tick(self.workspace, now)
         self._publish()
-        self._mirror_aliases()
-        publish_lease(self.workspace.run_dir, LEASE_SECONDS)
+        if self._led():
+            publish_lease(self.workspace.run_dir, LEASE_SECONDS)
         self.exposures = self.workspace.store.answered(self.workspace.endpoint.name)
         self.judged = now
-        self._keeper.step(now)  # last: whatever a file system does, the lease is renewed
+        self._round = time.monotonic()
+        if self.leads:
+            self._mirror_aliases()
+            self._keeper.step(now)  # last: whatever a file system does, the lease is renewed
+
+    def _led(self) -> bool:
+        """Whether somebody leads: this process, or one whose rounds go on."""
+        if self.leads:
+            if time.monotonic() - self._beaten >= LOOK:
+                self._beaten = time.monotonic()
+                self._leadership.beat()
+            return True
+        before, self._beats = self._beats, self._leadership.beats()
+        return before is not None and before != self._beats
 
     def _mirror_aliases(self) -> None:
         """Let MLflow follow, in a process of its own: its being slow or away never holds up a decision."""

@@ -24,6 +24,7 @@ from rivals.errors import BuildError, DataError, SpecError
 from rivals.flows.compare import compare_project, prediction_hashes
 from rivals.flows.project import Project
 from rivals.flows.train import train_project
+from rivals.spec.project import holds_password
 from rivals.tables import html
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 ROWS = "rows.parquet"
 PLACE = Path(".rivals") / "comparisons"
+TRACKING = "MLFLOW_TRACKING_URI"  # as MLflow itself reads it
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,7 @@ class Comparison:
     @property
     def mlflow(self) -> str:
         """The tracking URI under which ``mlflow ui --backend-store-uri`` shows the runs."""
-        workspace = self.project.workspace
-        return workspace.spec.tracking.uri or f"sqlite:///{workspace.state / 'mlflow.db'}"
+        return self.project.workspace.tracking_uri
 
     def serve(self, challenger: str | None = None, *, port: int = 0, control_port: int = 0) -> Serving:
         """Put the variants behind one endpoint on this machine, and start the challenger's canary.
@@ -143,8 +144,8 @@ def compare(
     }
     if metrics:
         wish["metrics"] = list(metrics)
-    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
-        wish["tracking"] = {"uri": uri}
+    if uri := os.environ.get(TRACKING):
+        wish["tracking"] = {"env": TRACKING} if holds_password(uri) else {"uri": uri}
     place = Path(folder) if folder is not None else PLACE / name
     return _compared(place, wish, table)
 

@@ -110,15 +110,20 @@ def _run(file: Path, order: Path, settings: list[str]) -> dict[str, Any]:
 def main(file: str, order: str, answer: str, *settings: str) -> None:
     """Be the process: ``python -m rivals.flows.reproduce FILE ORDER ANSWER SETTING...``."""
     wanted = json.loads(Path(order).read_bytes())
-    scratch = f"tracking.uri=sqlite:///{Path(order).with_name('mlflow.db')}"
+    aside = Path(order).parent
+    # Whatever the project keeps elsewhere, this is kept apart from it.
+    tracking, store = (
+        {key: f"sqlite:///{aside / f'{name}.db'}"} for key, name in (("uri", "mlflow"), ("url", "store"))
+    )
+    scratch = (f"tracking={json.dumps(tracking)}", f"store={json.dumps(store)}")
     try:
-        found = _again(Path(file), wanted, (*settings, scratch))
+        found = _again(Path(file), wanted, (*settings, *scratch), aside)
     except RivalsError as error:
         found = {"refused": f"It cannot be built again: {error}"}
     Path(answer).write_text(json.dumps(found))
 
 
-def _again(file: Path, wanted: dict[str, Any], settings: tuple[str, ...]) -> dict[str, Any]:
+def _again(file: Path, wanted: dict[str, Any], settings: tuple[str, ...], aside: Path) -> dict[str, Any]:
     variant, before = wanted["variant"], wanted["asked"]
     workspace = open_workspace(file, settings)
     asked = plan_asked(workspace, [variant])
@@ -135,7 +140,7 @@ def _again(file: Path, wanted: dict[str, Any], settings: tuple[str, ...]) -> dic
     report = train_project(workspace, [variant])
     if report.failed:
         raise RivalsError("; ".join(f"{name}: {why}" for name, why in report.failed.items()))
-    place = _kept_aside(workspace, variant, Path(settings[-1].removeprefix("tracking.uri=sqlite:///")).parent)
+    place = _kept_aside(workspace, variant, aside)
     workspace.store.close()
     return {"causes": told, "bank": str(place)}
 

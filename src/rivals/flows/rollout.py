@@ -146,8 +146,8 @@ def tick(workspace: Workspace, now: float) -> Rollout | None:
 
 def _judge(workspace: Workspace, running: Rollout, now: float) -> Rollout:
     store = workspace.store
-    before = _looked(workspace, running)
-    looked = look(workspace, running, agreed_rules(workspace, running), before, now)
+    seen = store.state(f"evidence/{running.id}")
+    looked = look(workspace, running, agreed_rules(workspace, running), _looked(workspace, running, seen), now)
     state = looked.state
     found = evidence(state, running, now)
     verdict = analyse(found, agreed(workspace, running))
@@ -156,6 +156,7 @@ def _judge(workspace: Workspace, running: Rollout, now: float) -> Rollout:
     )
     noteworthy = after != running or bool(instructions) or bool(looked.settled)
     with store.transaction() as tx:
+        tx.expect(running, seen)
         if noteworthy:
             _record(tx, workspace, after, "rollout.judged", now, found, verdict, instructions, looked=looked)
         for block in looked.settled:
@@ -210,7 +211,6 @@ def _taken(looked: Looked) -> dict[str, Any]:
     }
 
 
-def _looked(workspace: Workspace, rollout: Rollout) -> Looked:
-    raw = workspace.store.state(f"evidence/{rollout.id}")
+def _looked(workspace: Workspace, rollout: Rollout, raw: bytes | None) -> Looked:
     state = msgspec.json.decode(raw, type=EvidenceState) if raw else begin(rollout)
     return Looked(state, (workspace.store.state(f"log/{rollout.id}") or b"").decode())

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from rivals.bundles import read_manifest
-from rivals.errors import MissingExtra, RivalsError, SpecError
+from rivals.errors import Conflict, MissingExtra, RivalsError, SpecError, StoreAway
 from rivals.flows.apart import follow_project, keep_apart
 from rivals.flows.control import publish
 from rivals.flows.routing import named_arms, standing_shadows
@@ -19,7 +19,7 @@ from rivals.flows.webhooks import check_secret
 from rivals.flows.workspace import Workspace
 from rivals.plugins import nearest
 from rivals.registry.ledger import Ledger
-from rivals.serve.reconcile import EndpointConfig, publish_endpoint, publish_lease
+from rivals.serve.reconcile import EndpointConfig, publish_endpoint, publish_lease, read_endpoint, read_table
 from rivals.serve.supervisor import Supervisor, WorkerConfig
 from rivals.serve.tls import Tls
 from rivals.spec.project import CaptureSpec
@@ -50,9 +50,14 @@ def serve_project(
     if grpc_port and find_spec("grpc") is None:
         raise MissingExtra("--grpc-port needs the package grpcio: pip install 'rivals[grpc]'.")
     check_secret(workspace)
-    first_table(workspace)
-    publish_endpoint(workspace.run_dir, endpoint_config(workspace, clock))
-    publish(workspace)
+    try:
+        first_table(workspace)
+        publish_endpoint(workspace.run_dir, endpoint_config(workspace, clock))
+        publish(workspace)
+    except StoreAway as error:  # workers need none: what was published last is still true
+        if not (read_endpoint(workspace.run_dir) and (table := read_table(workspace.run_dir))):
+            raise
+        say(f"{error} Serving revision {table.revision}, as it was published last.")
     publish_lease(workspace.run_dir, 30.0)
     control = [sys.executable, "-m", "rivals", "control", *workspace.command]
     control += ["--host", host, "--control-port", str(control_port), "--clock", clock]
@@ -90,11 +95,14 @@ def first_table(workspace: Workspace) -> RoutingTable:
         policy=endpoint.policy,
         named=named_arms(workspace),
     )
-    with store.transaction() as tx:
-        table = keep_apart(tx, workspace, table)
-        body = {"champion": champion, "digest": digest, "revision": 1}
-        Ledger(store).append(tx, endpoint.name, "endpoint.started", 0.0, body)
-        Ledger(store).set_table(tx, table, None, 0.0)
+    try:
+        with store.transaction() as tx:
+            table = keep_apart(tx, workspace, table)
+            body = {"champion": champion, "digest": digest, "revision": 1}
+            Ledger(store).append(tx, endpoint.name, "endpoint.started", 0.0, body)
+            Ledger(store).set_table(tx, table, None, 0.0)
+    except Conflict:  # another host was quicker
+        return workspace.table()
     return table
 
 

@@ -17,7 +17,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from rivals.errors import RivalsError
+from rivals.errors import RivalsError, StoreAway
 from rivals.flows.workspace import Workspace
 from rivals.registry.ledger import Entry, Ledger
 from rivals.spec.project import WebhookSpec
@@ -37,6 +37,7 @@ SECRET = "RIVALS_WEBHOOK_SECRET"  # noqa: S105 -- the variable's name
 FIRST, LAST = 1.0, 3_600.0  # seconds before a delivery that failed is tried again: doubled each time
 PATIENCE = 10.0  # seconds for a server to say something
 PERIOD = 0.5  # seconds between two looks at the ledger
+AWAY = 2.0  # and while the store does not answer
 
 NAMES = {
     "rollout.started": "rollout.started",
@@ -69,6 +70,7 @@ class Courier:
     first: float = FIRST
     patience: float = PATIENCE
     stopped: threading.Event = field(default_factory=threading.Event)
+    leads: Callable[[], bool] = lambda: True  # of several control processes one delivers
     _passed: int = 0  # everything up to here was none of its business, or was taken
 
     def run(self) -> None:
@@ -76,7 +78,10 @@ class Courier:
         while not self.stopped.is_set():
             wait = PERIOD
             try:
-                wait = self.round()
+                wait = self.round() if self.leads() else PERIOD
+            except StoreAway as error:
+                log.info("webhook.waits url=%s reason=%s", _plain(self.hook.url), error)
+                wait = AWAY
             except Exception:
                 log.exception("webhook.round_failed url=%s", self.hook.url)
             self.stopped.wait(wait)
@@ -108,8 +113,11 @@ class Courier:
             tx.put_state(_key(self.workspace, self.hook), msgspec.json.encode(found))
 
 
-def couriers(workspace: Workspace) -> list[tuple[Courier, threading.Thread]]:
-    """Start one for every webhook of the project file; none where there is no secret to sign with, and say so."""
+def couriers(workspace: Workspace, leads: Callable[[], bool]) -> list[tuple[Courier, threading.Thread]]:
+    """Start one for every webhook of the project file; none where there is no secret to sign with, and say so.
+
+    They deliver while ``leads`` says so.
+    """
     started: list[tuple[Courier, threading.Thread]] = []
     try:
         check_secret(workspace)
@@ -117,7 +125,7 @@ def couriers(workspace: Workspace) -> list[tuple[Courier, threading.Thread]]:
         log.error("webhooks.off reason=%s", error)  # noqa: TRY400 -- a sentence, not a traceback
         return started
     for hook in workspace.endpoint.webhooks:
-        courier = Courier(workspace, hook)
+        courier = Courier(workspace, hook, leads=leads)
         thread = threading.Thread(target=courier.run, name="webhook", daemon=True)  # a stuck server stops nobody
         thread.start()
         started.append((courier, thread))

@@ -53,7 +53,19 @@ class Workspace:
     @cached_property
     def store(self) -> Store:
         """Routing tables, rollouts, exposures, the ledger."""
-        return Store(f"sqlite:///{self.state / 'store.db'}")
+        return Store(self.store_url)
+
+    @property
+    def store_url(self) -> str:
+        """Where the store is, as an SQLAlchemy URL. Raises ``RivalsError`` where its variable holds none."""
+        wish = self.spec.store
+        return _named("store", wish.url, wish.env) or f"sqlite:///{self.state / 'store.db'}"
+
+    @property
+    def tracking_uri(self) -> str:
+        """Where MLflow's runs are. Raises ``RivalsError`` where its variable holds no URI."""
+        wish = self.spec.tracking
+        return _named("tracking", wish.uri, wish.env) or f"sqlite:///{self.state / 'mlflow.db'}"
 
     @cached_property
     def blobs(self) -> Blobs:
@@ -65,8 +77,7 @@ class Workspace:
         """MLflow; imported only where it is needed, for it costs a second."""
         from rivals.registry.mlflow import Tracker  # noqa: PLC0415 -- see above
 
-        uri = self.spec.tracking.uri or f"sqlite:///{self.state / 'mlflow.db'}"
-        return Tracker(uri, self.spec.project, self.state / "mlartifacts")
+        return Tracker(self.tracking_uri, self.spec.project, self.state / "mlartifacts")
 
     @property
     def endpoint(self) -> EndpointSpec:
@@ -116,6 +127,13 @@ def open_workspace(file: Path | Sequence[Path], overlay: Sequence[str] = ()) -> 
         plugins.check(door, use.name)
     _importable(workspace.folder)
     return workspace
+
+
+def _named(key: str, said: str | None, env: str | None) -> str | None:
+    """A place as the project file says it, or as its variable does."""
+    if env is not None and not os.environ.get(env):
+        raise RivalsError(f"{key}.env: the environment variable {env} holds no URL; set it.")
+    return os.environ[env] if env is not None else said
 
 
 def _plugins(spec: ProjectSpec) -> Iterator[tuple[type[Any], Use]]:

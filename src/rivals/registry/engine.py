@@ -19,7 +19,7 @@ from rivals.registry.schema import metadata
 
 WAIT_MS = 30_000  # how long a writer waits for another one; ours take well under a second
 # Whoever stops in the middle (frozen, or its host gone) is let go of by PostgreSQL, and its transaction undone.
-STOPPED_MS = 6_000
+STOPPED_MS = 5_000
 CONNECT = {"connect_timeout": 3, "keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 3}
 SESSION = (
     f"SET lock_timeout = {WAIT_MS}; SET idle_in_transaction_session_timeout = {STOPPED_MS}; "
@@ -135,14 +135,25 @@ def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, 
 
 def _copy(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
     quote, names = connection.dialect.identifier_preparer.quote, list(rows[0])
-    columns = ", ".join(quote(name) for name in names)
+    command = f"COPY {quote(table.name)} ({', '.join(quote(name) for name in names)}) FROM STDIN"
     cursor = connection.connection.cursor()
     try:
-        with cursor.copy(f"COPY {quote(table.name)} ({columns}) FROM STDIN") as copy:
+        with _as_sqlalchemy(command), cursor.copy(command) as copy:
             for row in rows:
                 copy.write_row([row[name] for name in names])
     finally:
         cursor.close()
+
+
+@contextmanager
+def _as_sqlalchemy(command: str) -> Iterator[None]:
+    """Raise what psycopg raises as what SQLAlchemy would make of it: it does not see this."""
+    import psycopg  # noqa: PLC0415 -- of the postgres extra
+
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        raise sa.exc.OperationalError(command, {}, error) from error
 
 
 def overwrite_deleted(connection: sa.Connection) -> None:
@@ -188,6 +199,6 @@ def _set_up_sqlite(engine: sa.Engine) -> None:
 def _set_up_postgresql(engine: sa.Engine) -> None:
     @sa.event.listens_for(engine, "connect")
     def connect(connection: Any, _: Any) -> None:
-        with connection.cursor() as cursor:
+        with _as_sqlalchemy(SESSION), connection.cursor() as cursor:
             cursor.execute(SESSION)
-        connection.commit()
+            connection.commit()

@@ -70,6 +70,15 @@ class Transaction:
         found: bytes | None = self._one(sa.select(schema.state.c.raw).where(schema.state.c.key == key))
         return found
 
+    def expect(self, rollout: Rollout, evidence: bytes | None) -> None:
+        """Raises ``Conflict`` where the rollout, or what its evidence was, is not as it was seen: somebody was quicker.
+
+        So of two that judge the same rollout, whoever each believes to be in the lead, one decides.
+        """
+        body = self._one(sa.select(schema.rollouts.c.body).where(schema.rollouts.c.id == rollout.id))
+        if body is None or read(body, Rollout) != rollout or self.state(f"evidence/{rollout.id}") != evidence:
+            raise Conflict(f"Rollout {rollout.id} was judged or changed by somebody else; look again and repeat.")
+
     def put_state(self, key: str, raw: bytes) -> None:
         """Keep a few bytes under a name."""
         where = schema.state.c.key == key

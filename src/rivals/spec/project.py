@@ -355,10 +355,39 @@ class LimitSpec(Part):
     memory_mb: int = Field(default=8192, gt=0)
 
 
+def holds_password(url: str) -> bool:
+    """Whether there is one in the URL; it has no place in a file."""
+    return re.match(r"[^:/]+://[^/@]*:[^/@]*@", url) is not None
+
+
 class TrackingSpec(Part):
     """Where MLflow keeps runs and versions; a file beside the project where nothing is said."""
 
     uri: str | None = None
+    env: str | None = None  # the environment variable that holds the URI, where it has a password
+
+    @model_validator(mode="after")
+    def _one_place(self) -> TrackingSpec:
+        if self.uri is not None and self.env is not None:
+            raise ValueError("say one of uri and env")
+        if self.uri is not None and holds_password(self.uri):
+            raise ValueError("the URI holds a password; put it into a variable and name that: env: NAME")
+        return self
+
+
+class StoreSpec(Part):
+    """Where rivals remembers what it decided; an SQLite file beside the project where nothing is said."""
+
+    url: str | None = None  # an SQLAlchemy URL, of SQLite or PostgreSQL
+    env: str | None = None  # the environment variable that holds the URL, where it has a password
+
+    @model_validator(mode="after")
+    def _one_place(self) -> StoreSpec:
+        if self.url is not None and self.env is not None:
+            raise ValueError("say one of url and env")
+        if self.url is not None and holds_password(self.url):
+            raise ValueError("the URL holds a password; put it into a variable and name that: env: NAME")
+        return self
 
 
 class ProjectSpec(Part):
@@ -374,6 +403,7 @@ class ProjectSpec(Part):
     tuning: TuningSpec = TuningSpec()
     limits: LimitSpec = LimitSpec()
     tracking: TrackingSpec = TrackingSpec()
+    store: StoreSpec = StoreSpec()
     seed: int = Field(default=0, ge=0, lt=2**32)
 
     @model_validator(mode="after")
