@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +54,11 @@ class Site:
     def again(self) -> Site:
         """The same site through a store of its own, as another process sees it."""
         return Site(open_workspace(self.workspace.file), self.now, self.numbers)
+
+    def on(self, folder: Path) -> Path:
+        """The project on another host: the same file and bundles, a run directory of its own."""
+        shutil.copytree(self.workspace.blobs.folder, folder / ".rivals" / "bundles")
+        return Path(shutil.copy(self.workspace.file, folder / "rivals.yaml"))
 
     def traffic(self, variant: str, many: int, *, failed: int = 0, shadow: bool = False, labelled: int = 0) -> None:
         """Answers of a variant to as many units; the first ones failed."""

@@ -99,13 +99,26 @@ class Server:
         *,
         grpc: bool = False,
         tls: tuple[Path, Path] | None = None,
+        file: str = "rivals.yaml",
     ) -> None:
         self.folder, self.grpc_port = folder, free_port() if grpc else 0
         self.port, self.control_port = free_port(), free_port()
         ports = ["--port", str(self.port), "--control-port", str(self.control_port)]
         ports += ["--grpc-port", str(self.grpc_port)] if grpc else []
         ports += ["--tls-cert", str(tls[0]), "--tls-key", str(tls[1])] if tls else []
-        words = [sys.executable, "-m", "rivals", "serve", "--workers", str(workers), "--clock", clock, *ports]
+        words = [
+            sys.executable,
+            "-m",
+            "rivals",
+            "serve",
+            "--workers",
+            str(workers),
+            "--clock",
+            clock,
+            "-f",
+            file,
+            *ports,
+        ]
         self.log = folder / "serve.log"
         with self.log.open("ab") as stderr:
             self.process = subprocess.Popen(words, cwd=folder, stderr=stderr, start_new_session=True)

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,9 +30,19 @@ FEEDBACKS = 5_000
 class Load(threading.Thread):
     """A client that retries what was not answered, and remembers what was acknowledged."""
 
-    def __init__(self, server: Server, number: int, stop: threading.Event, *, feedback: bool) -> None:
+    def __init__(
+        self,
+        server: Server,
+        number: int,
+        stop: threading.Event,
+        *,
+        feedback: bool,
+        row: Callable[[int], dict[str, Any]] = a_row,
+        pause: float = 0.0,
+    ) -> None:
         super().__init__()
         self.server, self.number, self.stop, self.feedback = server, number, stop, feedback
+        self.row, self.pause = row, pause
         self.acknowledged: list[str] = []
         self.wrong: list[tuple[int, bytes]] = []
         self.answered: Counter[str] = Counter()
@@ -49,7 +60,7 @@ class Load(threading.Thread):
         count = 0
         while not self.stop.is_set():
             request = f"c{self.number}-{count}"
-            status, variant, raw = self._post("/v2/models/toy/infer", infer(a_row(count)), request)
+            status, variant, raw = self._post("/v2/models/toy/infer", infer(self.row(count)), request)
             if status != 200:
                 self.wrong.append((status, raw))
             self.answered[variant] += 1
@@ -61,6 +72,7 @@ class Load(threading.Thread):
                 else:
                     self.wrong.append((status, raw))
             count += 1
+            self.stop.wait(self.pause)
 
     def _post(self, path: str, body: object, request: str) -> tuple[int, str, bytes]:
         """Post until answered: a connection that dies with its worker says nothing about the request."""

@@ -71,7 +71,7 @@ def searches(spec: ProjectSpec, names: Sequence[str], keys: Mapping[str, str], f
             )
         space = space_of(spec, variant)
         tuner = Use(variant.tune.name, {key: value for key, value in variant.tune.options.items() if key != "space"})
-        tuner = Use(tuner.name, {"seed": spec.seed, **_stored(tuner, folder / keys[name]), **tuner.options})
+        tuner = Use(tuner.name, {"seed": spec.seed, **_stored(spec, name, tuner, folder / keys[name]), **tuner.options})
         found.append(Search(name, tuner, space, before(folder / keys[name])))
     return found
 
@@ -186,10 +186,12 @@ def _hear(search: Search, batch: Batch, future: Future[list[Tried]]) -> None:
                 break
 
 
-def _stored(tuner: Use, folder: Path) -> dict[str, Any]:
-    """Optuna keeps its study where optuna-dashboard finds it."""
-    if tuner.name != "optuna" or "storage" in tuner.options:
+def _stored(spec: ProjectSpec, name: str, tuner: Use, folder: Path) -> dict[str, Any]:
+    """Optuna keeps its study where optuna-dashboard finds it: in a file, or in a database that studies share."""
+    if tuner.name != "optuna":
         return {}
+    if "storage" in tuner.options:
+        return {"study": f"{spec.project}/{name}/{folder.name[:12]}"}
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return {"storage": str(folder / "optuna.journal")}
 

@@ -56,6 +56,7 @@ def test_only_a_replay_believes_the_time_in_the_body() -> None:
         ({"id": "", "label": 1}, "Feedback 0 has no id"),
         ({"id": "x" * 301, "label": 1}, "Feedback 0 has no id"),
         ({"id": "a\nb/0", "label": 1}, "printable"),
+        ({"id": "a/\0", "label": 1}, "printable"),
         ({"id": "x"}, "neither label nor reward"),
         ({"id": "x", "label": None}, "neither label nor reward"),
         ({"id": "x", "reward": "much"}, "a reward is a number"),
@@ -86,6 +87,8 @@ def test_what_is_wrong_is_said_in_a_sentence_and_nothing_is_taken(body: Any, sen
 
 
 def test_labels_are_of_the_endpoints_kind() -> None:
+    with pytest.raises(RequestError, match="at most 256 characters"):
+        read({"id": "x", "label": "c" * 257}, TEXTS)
     assert read({"id": "x", "label": "c"}, TEXTS)[0].label == "c"  # a class nobody has seen yet
     with pytest.raises(RequestError, match="labels are texts"):
         read({"id": "x", "label": 1}, TEXTS)

@@ -19,6 +19,7 @@ from rivals.serve.wires.oip import reason
 from rivals.values import Feedback
 
 LARGEST = 2**63 - 1  # in size: what the journal can hold
+LONGEST_LABEL = 256  # characters: it is part of a key in the store
 LONGEST = 300  # characters of an exposure's id: a request's id and a row
 SAYS = ("label", "reward", "rating")
 ABOUT = ("id", "unit", "from", "to", "time")
@@ -74,6 +75,7 @@ def statement(where: str, body: Mapping[str, Any], now: float, terms: Terms) -> 
                 f"{where} has no id; it takes the exposure's, '<request id>/<row>', or unit, from and to."
             )
         printable(f"The request's part of an id in {where.lower()}", name.rpartition("/")[0] or name)
+        printable(f"The row's part of an id in {where.lower()}", name.rpartition("/")[2])
         where = f"{where} ({name!r})"
     label, reward = body.get("label"), _reward(where, body, terms)
     if label is None and reward is None:
@@ -127,6 +129,8 @@ def _check(where: str, label: Any, labels: Sequence[Any] | None) -> None:
         {True, False} if labels is None else {isinstance(one, str) for one in labels} or {False}
     )  # regression: numbers
     if isinstance(label, str):
+        if len(label) > LONGEST_LABEL:
+            raise RequestError(f"{where}: a label takes at most {LONGEST_LABEL} characters.")
         if texts == {False}:
             raise RequestError(f"{where}: the label is a text, where this endpoint's labels are numbers.")
     elif not _number(label):

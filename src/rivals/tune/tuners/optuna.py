@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import warnings
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
@@ -17,6 +19,7 @@ from optuna.trial import Trial, TrialState, create_trial
 
 from rivals.errors import MissingExtra, SpecError
 from rivals.plugins import extra_for, nearest
+from rivals.spec.project import holds_password
 from rivals.tune.space import Choice, Domain, Params, Space, named
 
 SAMPLERS = {"tpe": "", "gp": "torch", "cmaes": "cmaes", "random": ""}  # and what they need
@@ -25,13 +28,19 @@ SAMPLERS = {"tpe": "", "gp": "torch", "cmaes": "cmaes", "random": ""}  # and wha
 class Optuna:
     """Ask an Optuna sampler: ``tpe`` (default), ``gp``, ``cmaes`` or ``random``.
 
-    ``storage`` is a journal file or a database URL that optuna-dashboard opens; in memory where nothing is said. What
+    ``storage`` is a journal file or a database URL that optuna-dashboard opens, or ``{env: NAME}``, the variable that
+    holds such a URL; in memory where nothing is said. ``study`` is its name there. What
     is told for points it never asked for, as after a restart, is learnt as well. Akiba et al., KDD 2019; the default
     is the multivariate tree-structured Parzen estimator (Bergstra 2011; Falkner 2018).
     """
 
     def __init__(
-        self, space: Space, seed: int = 0, sampler: str = "tpe", storage: str | None = None, study: str = "study"
+        self,
+        space: Space,
+        seed: int = 0,
+        sampler: str = "tpe",
+        storage: str | Mapping[str, str] | None = None,
+        study: str = "study",
     ) -> None:
         if sampler not in SAMPLERS:
             raise SpecError(f"tuner optuna: no sampler is called {sampler!r}.{nearest(sampler, list(SAMPLERS))}")
@@ -81,7 +90,14 @@ class Optuna:
         self._told.add(key)
 
 
-def _storage(where: str | None) -> BaseStorage | str | None:
+def _storage(where: str | Mapping[str, str] | None) -> BaseStorage | str | None:
+    if isinstance(where, Mapping):
+        name = where.get("env", "")
+        if set(where) != {"env"} or not os.environ.get(name):
+            raise SpecError("tuner optuna: storage is a file, a URL, or {env: NAME}, a variable that holds a URL.")
+        return os.environ[name]
+    if where is not None and holds_password(where):
+        raise SpecError("tuner optuna: the URL holds a password; put it into a variable: storage: {env: NAME}.")
     if where is None or "://" in where:
         return where
     return JournalStorage(JournalFileBackend(where))
