@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow parts check prove bench bench-serving up lock clean
+.PHONY: demo test test-slow parts check prove bench bench-serving bench-postgres up lock clean
 
 demo: .venv/demo  ## train, serve, decide: the whole story in about two minutes
 	$(BIN)/python examples/flights/demo.py
@@ -46,6 +46,9 @@ bench-serving: .venv/dev  ## rivals and seven other servers, side by side; needs
 	PYTHON=$(CURDIR)/$(BIN)/python bash benchmarks/peers/install
 	$(BIN)/python benchmarks/against_servers.py --rounds 2 --seconds 2
 	$(BIN)/python benchmarks/against_servers.py --rounds 3 --seconds 2 --splits --models lightgbm
+
+bench-postgres: .venv/dev  ## PostgreSQL away for a minute, leaders killed and frozen; needs PostgreSQL's programs
+	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/postgres_away.py
 
 up: .venv/demo  ## serve the demo until stopped
 	$(BIN)/python examples/flights/demo.py --up

@@ -106,21 +106,25 @@ def site(tmp_path: Path) -> Callable[..., Site]:
     """Make an endpoint with more keys of its part of the project file; those of one test share a store."""
 
     def make(more: str = "", *, name: str = "toy", judges: str = "failures", preflight: bool = True) -> Site:
-        file = tmp_path / f"{name}.yaml"
-        file.write_text(PROJECT.format(name=name, judges=judges, more=more))
-        made = Site(open_workspace(file))
-        for variant, bias in BIAS.items():
-            if made.workspace.store.trained(variant) is None:
-                digest = bundle(made.workspace.blobs.folder, bias)
-                trained = Trained(variant, digest, f"wish-{variant}", Scores({}), 1.0, 10.0, 100, "native", 0.0)
-                with made.workspace.store.transaction() as tx:
-                    tx.put_trained(trained, Version(variant, digest))
-        first_table(made.workspace)
-        publish_endpoint(made.workspace.run_dir, endpoint_config(made.workspace, "replay"))
-        publish(made.workspace)
-        made.traffic("old", 1)
-        if preflight:
-            made.preflight()
-        return made
+        return a_site(tmp_path / f"{name}.yaml", more, name=name, judges=judges, preflight=preflight)
 
     return make
+
+
+def a_site(file: Path, more: str = "", *, name: str = "toy", judges: str = "failures", preflight: bool = True) -> Site:
+    """An endpoint with a champion, two challengers and one answer."""
+    file.write_text(PROJECT.format(name=name, judges=judges, more=more))
+    made = Site(open_workspace(file))
+    for variant, bias in BIAS.items():
+        if made.workspace.store.trained(variant) is None:
+            digest = bundle(made.workspace.blobs.folder, bias)
+            trained = Trained(variant, digest, f"wish-{variant}", Scores({}), 1.0, 10.0, 100, "native", 0.0)
+            with made.workspace.store.transaction() as tx:
+                tx.put_trained(trained, Version(variant, digest))
+    first_table(made.workspace)
+    publish_endpoint(made.workspace.run_dir, endpoint_config(made.workspace, "replay"))
+    publish(made.workspace)
+    made.traffic("old", 1)
+    if preflight:
+        made.preflight()
+    return made

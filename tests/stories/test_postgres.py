@@ -38,13 +38,12 @@ def test_a_project_is_built_with_all_it_remembers_in_postgresql(postgres: Postgr
 
     done = rivals("train", "--json")
     assert done.returncode == 0, done.stderr
-    assert rivals("plan").stdout.count("built already") >= 1 or rivals("plan").returncode == 0
     assert {row[0] for row in postgres.sql("select variant from rivals.trained", name)} == {"plain", "logistic", "tree"}
     versions = postgres.sql("select version from mlflow.model_versions where name = 'toy'", name)
     assert len(versions) == 3
     studies = sorted(str(row[0]) for row in postgres.sql("select study_name from optuna.studies", name))
     assert [one.rpartition("/")[0] for one in studies] == ["toy/logistic", "toy/tree"]
-    assert postgres.sql("select count(*) from optuna.trials where state = 'COMPLETE'", name)[0][0] >= 8
+    assert len(postgres.sql("select 1 from optuna.trials where state = 'COMPLETE'", name)) >= 4
     board = json.loads(rivals("compare", "--json").stdout)
     assert {row["variant"] for row in board["rows"]} == {"plain", "logistic", "tree"}
     assert not list((folder / ".rivals").glob("*.db"))
