@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from rivals.errors import RivalsError, SpecError
+from rivals.flows.doctor import examine
 from rivals.flows.migrate import Migrated, migrate_store
 from rivals.flows.workspace import open_workspace
+from rivals.registry.revisions import migrate
 from rivals.registry.schema import HEAD
+from rivals.registry.store import Store
 
 PROJECT = """
 project: toy
@@ -31,6 +34,23 @@ def test_a_store_goes_back_and_comes_forward(tmp_path: Path, url: str, monkeypat
     assert migrate_store(workspace, "0001") == Migrated(HEAD, "0001")
     assert migrate_store(workspace) == Migrated("0001", HEAD)
     assert migrate_store(workspace) == Migrated(HEAD, HEAD)
+
+
+def test_the_doctor_says_what_a_store_is_and_changes_nothing(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(where: str) -> tuple[str, str]:
+        monkeypatch.setenv("STORE", where)
+        return next(
+            (one.state, one.told) for one in examine([project(tmp_path, "store: {env: STORE}")]) if one.what == "store"
+        )
+
+    assert told(f"sqlite:///{tmp_path / 'new.db'}") == ("ok", "new; its tables are made when it is used")
+    Store(url).close()
+    assert told(url) == ("ok", f"at revision {HEAD}")
+    migrate(url, "0001")
+    assert told(url) == ("broken", f"at revision 0001, this rivals needs {HEAD}; `rivals migrate`.")
+    assert told("postgresql://u:secret@127.0.0.1:1/db")[1].startswith("The store postgresql+psycopg://u:***@")
 
 
 def test_where_nothing_is_said_it_is_a_file_beside_the_project(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ log = logging.getLogger("rivals.control")
 LEASE_SECONDS = 30.0
 PERIOD = {"wall": 1.0, "replay": 0.05}  # seconds between rounds: harm is judged every second
 BATCH = 2_000  # entries shipped in one transaction: a rollback waits for no longer than one of them
+MOST = 2.0  # seconds of shipping in a round: the judge and the lease do not wait for a long absence to be made up
 QUICK = 0.1  # seconds between two looks for a table that a person decided on
 LOOK = 1.0  # seconds between two looks at who leads
 FIRST, LAST = 0.5, 2.0  # seconds before a store that does not answer is asked again: doubled each time
@@ -137,7 +138,8 @@ class Control:
     def round(self) -> None:
         """Ship; judge if it is ours to do; publish, renew."""
         if self._shipper.ours():
-            ship(self.workspace)
+            # In a replay everything counts up to the newest; here what is late counts in the next round.
+            ship(self.workspace, math.inf if self.clock == "replay" else MOST)
         newest = self.workspace.store.latest_time(self.workspace.endpoint.name)
         now = (newest or 0.0) if self.clock == "replay" else time.time()
         if newest is not None and self.leads:
@@ -170,13 +172,20 @@ class Control:
             self._mirror = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 -- ourselves
 
 
-def ship(workspace: Workspace) -> int:
-    """Move what the workers wrote down into the store, each batch once; returns how many entries."""
-    store, run_dir, shipped = workspace.store, workspace.run_dir, 0
-    while batches := entries.read(run_dir, store.cursors(), BATCH):
-        for batch in batches:
+def ship(workspace: Workspace, seconds: float = math.inf) -> int:
+    """Move what the workers had written down by now into the store, each batch once; returns how many entries.
+
+    What they go on writing meanwhile waits for the next round, and so does what is left after ``seconds``.
+    """
+    store, run_dir, shipped, behind = workspace.store, workspace.run_dir, 0, True
+    until = time.monotonic() + seconds
+    while behind and time.monotonic() < until:
+        behind = False
+        for batch in entries.read(run_dir, store.cursors(), BATCH):
             store.ship(batch.file, batch.seq, batch.opens, batch.closes, batch.feedback, batch.inputs)
-            shipped += len(batch.opens) + len(batch.closes) + len(batch.feedback)
+            size = len(batch.opens) + len(batch.closes) + len(batch.feedback)
+            behind |= size >= BATCH
+            shipped += size
     entries.forget(run_dir, store.cursors())
     return shipped
 

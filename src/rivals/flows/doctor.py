@@ -17,8 +17,11 @@ from typing import Literal
 
 from rivals import plugins
 from rivals.errors import MissingExtra, RivalsError
-from rivals.flows.workspace import open_workspace
+from rivals.flows.workspace import Workspace, open_workspace
 from rivals.protocols import DOORS
+from rivals.registry.revisions import revision_of
+from rivals.registry.schema import HEAD
+from rivals.spec.project import StoreSpec
 
 SPACE = 1 << 30  # bytes on disk, below which builds soon fail
 SQLITE = (3, 35, 0)  # RETURNING
@@ -145,6 +148,19 @@ def _project(files: Sequence[Path], settings: Sequence[str]) -> Iterator[Finding
         yield Finding("project", "broken", str(error))
         return
     yield Finding("project", "ok", f"{workspace.spec.project}, {len(workspace.spec.variants)} variants")
+    if workspace.spec.store != StoreSpec():
+        yield _store(workspace)
     state = workspace.folder / ".rivals"
     if state.exists() and os.name == "posix" and stat.S_IMODE(state.stat().st_mode) & 0o077:
         yield Finding("state", "broken", f"{state} can be read by others; chmod 700 {state}.")
+
+
+def _store(workspace: Workspace) -> Finding:
+    """The store that the project names answers, and is at this rivals' revision."""
+    try:
+        found = revision_of(workspace.store_url)
+    except RivalsError as error:
+        return Finding("store", "broken", str(error))
+    if found not in {None, HEAD}:
+        return Finding("store", "broken", f"at revision {found}, this rivals needs {HEAD}; `rivals migrate`.")
+    return Finding("store", "ok", f"at revision {found}" if found else "new; its tables are made when it is used")

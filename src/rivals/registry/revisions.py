@@ -47,6 +47,16 @@ def migrate(url: str, to: str = HEAD) -> tuple[str | None, str]:
         engine.dispose()
 
 
+def revision_of(url: str) -> str | None:
+    """The revision a store is at; None where it is new, or from before revisions. Nothing is changed."""
+    engine = open_engine(url)
+    try:
+        with answering(engine), engine.connect() as connection:
+            return _found(connection)
+    finally:
+        engine.dispose()
+
+
 def _refuse(engine: sa.Engine, found: str | None) -> None:
     """Raises ``RivalsError`` where the store is not to be brought to this revision by the way."""
     if found not in {None, *REVISIONS}:

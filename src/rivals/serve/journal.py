@@ -168,7 +168,7 @@ class Log:
 
     def _next(self) -> LogFile:
         self._number += 1
-        file = LogFile(self._folder / f"{self._slot}-{self._kind}-{self._number:08d}-{secrets.token_hex(4)}.log")
+        file = LogFile(self._folder / f"{self._slot}-{self._kind}-{self._number:08d}-{secrets.token_hex(8)}.log")
         if self._kind == "feedback":
             _sync_folder(self._folder)
         self.entries = 0
