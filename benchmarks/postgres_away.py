@@ -107,7 +107,7 @@ def standby(folder: Path, port: int) -> subprocess.Popen[bytes]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--leaders", type=int, default=3)
+    parser.add_argument("--leaders", type=int, default=3, help="to end in each way; 0: none")
     given = parser.parse_args()
     if (found := programs()) is None:
         raise SystemExit(MISSING)
@@ -124,7 +124,7 @@ def main() -> None:
             canary(one)
             good = away(one, server, postgres, given.seconds)
             port = free_port()
-            for how in (signal.SIGKILL, signal.SIGSTOP):
+            for how in (signal.SIGKILL, signal.SIGSTOP) if given.leaders else ():
                 taken = []
                 for _ in range(given.leaders):
                     wait_until(lambda: leads(server.control_port), 60, server.log)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from rivals.flows.control import Control
+from rivals.flows.control import BATCH, Control, ship
 from rivals.flows.workspace import Workspace, open_workspace
+from rivals.serve.entries import Closed, Opened
+from rivals.serve.journal import Journal
 from rivals.serve.reconcile import read_table
 from rivals.statistics.assignment import slots
-from rivals.values import Arm, RoutingTable
+from rivals.values import Arm, Outcome, RoutingTable
 
 PROJECT = """
 project: toy
@@ -63,3 +67,33 @@ def test_a_table_is_published_while_a_round_takes_its_time(
         control.stopped.set()
         stuck.set()
         thread.join()
+
+
+def test_a_round_ships_what_was_there_when_it_began_so_that_under_load_it_ends(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, numbers, real = Journal(workspace.run_dir, 0, "toy"), itertools.count(), workspace.store.ship
+
+    def ask() -> None:
+        name = f"r{next(numbers)}"
+        opened, closed = (
+            Opened(name, 1, "a", False, 1, 1.0, name, {"a": 1.0}),
+            Closed(name, 1, "a", Outcome.OK, 9, [[1]]),
+        )
+        journal.commit([opened], [closed])
+
+    def shipping(*given: Any) -> None:
+        real(*given)
+        assert next(rounds) < 10
+        ask()  # whoever asks does not wait
+
+    for _ in range(2 * BATCH):
+        ask()
+    rounds = itertools.count()
+    monkeypatch.setattr(workspace.store, "ship", shipping)
+    assert ship(workspace) >= 4 * BATCH  # an open and a close each
+    assert workspace.store.answered("toy") >= 2 * BATCH
+    monkeypatch.undo()
+    ship(workspace)
+    assert workspace.store.answered("toy") == next(numbers)
+    journal.close()
