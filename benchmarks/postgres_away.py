@@ -109,6 +109,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--leaders", type=int, default=3, help="to end in each way; 0: none")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is stopped then too
     if (found := programs()) is None:
         raise SystemExit(MISSING)
     postgres, good, other = Postgres(found), True, None

@@ -12,6 +12,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -66,11 +67,18 @@ class _Server:
             else:
                 self._connection.exec_driver_sql("SELECT 1")  # held for as long as this connection lives
         except NOT_NOW as error:
-            self.resign()
+            self._drop()
             log.info("leader.unreachable name=%s reason=%s", self._name, str(error.__cause__ or error).strip())
         return self._held
 
     def resign(self) -> None:
+        if self._held and self._connection is not None:
+            with suppress(*NOT_NOW):  # a server that is away has let go of it
+                said = f"SELECT pg_advisory_unlock({KEY})"  # before the connection ends, which takes its time
+                self._connection.exec_driver_sql(said, {"name": f"leader/{self._name}"})
+        self._drop()
+
+    def _drop(self) -> None:
         self._held = False
         if self._connection is not None:
             self._connection.invalidate()  # not back to the pool: the lock is the session's
