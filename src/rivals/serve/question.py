@@ -18,6 +18,7 @@ from rivals.serve.runtimes.remote import RemotePredictor
 from rivals.serve.shelf import Shelved
 from rivals.values import SLOTS, Answer, Arm, Outcome, Request, RoutingTable, Signature
 
+OK = Outcome.OK
 Answerer = Predictor | Aside | Shelved
 TELLS = (Aside, Shelved, RemotePredictor)
 Done = Callable[[Answer | RequestError], None]
@@ -135,29 +136,34 @@ class Question(msgspec.Struct, eq=False):
 
     def opened(self) -> Opened:
         """For the journal."""
-        request, revision = self.request, self.table.revision
-        shadow, rows = self.done is None, request.columns.rows
-        name, unit, slices = request.id, request.unit, self.serving.inputs.slices_of(request.columns)
-        return Opened(name, rows, self.variant, shadow, revision, request.time, unit, self.propensity, slices=slices)
+        request, inputs = self.request, self.serving.inputs
+        slices = inputs.slices_of(request.columns) if inputs.slices else ()
+        shadow, rows, revision = self.done is None, request.columns.rows, self.table.revision
+        who = request.id, rows, self.variant, shadow, revision, request.time, request.unit
+        return Opened(*who, self.propensity, None, slices)
 
     def closed(self) -> Closed:
         """For the journal."""
-        outputs = self.outputs if self.outcome is Outcome.OK else ()
-        rows = self.request.columns.rows
-        return Closed(self.request.id, rows, self.variant, self.outcome, self.latency_us, outputs)
+        request, outputs = self.request, self.outputs if self.outcome is OK else ()
+        return Closed(request.id, request.columns.rows, self.variant, self.outcome, self.latency_us, outputs)
 
 
 def ask(questions: Sequence[Question]) -> None:
     """Ask each variant once for all of its rows; every question then has its outcome."""
-    groups: dict[int, list[Question]] = {}
+    groups: dict[int, tuple[Answerer, list[Question]]] = {}
     for one in questions:
-        groups.setdefault(id(one.asked), []).append(one)
-    for group in groups.values():
-        predictor, parts = group[0].asked, [one.request.columns for one in group]
+        asked = one.asked
+        if id(asked) not in groups:
+            groups[id(asked)] = asked, []
+        groups[id(asked)][1].append(one)
+    for predictor, group in groups.values():
+        parts = [one.request.columns for one in group]
         told = predictor.tell(parts) if isinstance(predictor, TELLS) else tell(predictor, parts)
         for one, got in zip(group, told, strict=True):
             one.outputs, one.latency_us, one.reason = got.outputs, got.latency_us, got.reason
-            one.outcome = Outcome.ERROR if got.reason else Outcome.DEADLINE if one.late else Outcome.OK
+            one.outcome = Outcome.ERROR if got.reason else OK
+            if one.request.deadline_ms and one.late and not got.reason:
+                one.outcome = Outcome.DEADLINE
 
 
 def stand_in(failed: Question) -> Question:

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -18,7 +18,7 @@ from rivals.plugins import nearest
 from rivals.serve.asks import Asks, text
 from rivals.serve.endpoint import Endpoint, Soon
 from rivals.serve.http import JSON, HttpRequest, Reply
-from rivals.serve.inputs import quote
+from rivals.serve.inputs import Inputs, quote
 from rivals.serve.journal import FeedbackLog
 from rivals.serve.metrics import EndpointTally, exposition
 from rivals.serve.reconcile import EndpointConfig, Reconciler
@@ -30,6 +30,8 @@ from rivals.values import Answer, Columns
 
 log = logging.getLogger("rivals.routes")
 
+Written = tuple[bytes, bytes, bytes]  # an answer's body, what it is, and further headers
+
 OPEN = {("v2", "health", "live"), ("v2", "health", "ready"), ("ping",)}  # what needs no token
 POSTED = {("invocations",), ("v2", "feedback"), ("v2", "repository", "index")}  # beside .../infer and ...:predict
 PREDICT = ":predict"
@@ -38,14 +40,6 @@ JSON_KINDS = {b"", b"application/json"}
 OCTET = b"application/octet-stream"
 OCTETS = JSON_KINDS | {OCTET, b"application/x-www-form-urlencoded"}  # with tensors; clients differ in what they call it
 BINARY = LENGTH.lower().encode()
-
-
-class Written(NamedTuple):
-    """An answer's body, what it is, and further headers."""
-
-    raw: bytes
-    kind: bytes = JSON
-    headers: bytes = b""
 
 
 class Routes:
@@ -115,11 +109,19 @@ class Routes:
             raise RequestError(f"The body is JSON, not {kind[:40].decode('latin-1')!r}; tensors need {LENGTH}.", 415)
         serving = self._endpoint.serving
         signature = serving.signature
+        if not length and (read := self._reader(serving.inputs).tensors(http.body)):
+            outputs = oip.wanted((), signature)
+
+            def plain(one: Answer) -> Written:
+                return oip.answer(one, name, signature, outputs)[0], JSON, b""
+
+            self._ask(http, reply, read[0], plain, variant, read[1])
+            return
         given = oip.infer(http.body, signature, serving.inputs.kinds, length)
 
         def write(one: Answer) -> Written:
             body, json = oip.answer(one, name, signature, given.outputs, given.binary)
-            return Written(body, OCTET if json else JSON, b"%b: %d\r\n" % (LENGTH.encode(), json) if json else b"")
+            return body, OCTET if json else JSON, b"%b: %d\r\n" % (LENGTH.encode(), json) if json else b""
 
         self._ask(http, reply, given.columns, write, variant, given.id)
 
@@ -129,12 +131,11 @@ class Routes:
         if kind == b"text/csv":
             columns = mlflow_wire.csv_rows(http.body, self._endpoint.serving.inputs.columns)
         elif kind in JSON_KINDS:
-            if self._typed.inputs is not (inputs := self._endpoint.serving.inputs):
-                self._typed = Typed(inputs)
-            columns = self._typed.read(http.body) or mlflow_wire.invocations(http.body)
+            read = self._reader(self._endpoint.serving.inputs).records(http.body)
+            columns = read or mlflow_wire.invocations(http.body)
         else:
             raise RequestError(f"The body is JSON or CSV, not {kind[:40].decode('latin-1')!r}.", 415)
-        self._ask(http, reply, columns, lambda one: Written(mlflow_wire.predictions(one)))
+        self._ask(http, reply, columns, _predictions)
 
     def _v1(self, name: str, http: HttpRequest, reply: Reply) -> None:
         """KServe's first protocol."""
@@ -142,7 +143,7 @@ class Routes:
         if _kind(http) not in JSON_KINDS:
             raise RequestError("The body is JSON.", 415)
         columns = mlflow_wire.instances(http.body, self._endpoint.serving.inputs.columns)
-        self._ask(http, reply, columns, lambda one: Written(mlflow_wire.predictions(one)))
+        self._ask(http, reply, columns, _predictions)
 
     def _ask(
         self,
@@ -155,7 +156,7 @@ class Routes:
     ) -> None:
         """From checked rows to an answer. Raises ``RequestError`` before anything is recorded."""
         request = self._asks.request(given, http.headers, variant, own_id)
-        echo = b"".join([b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in self._asks.known(request)])
+        echo = self._asks.known_lines(request)
 
         def done(answer: Answer | RequestError) -> None:
             if isinstance(answer, RequestError):
@@ -163,12 +164,12 @@ class Routes:
                 return
             told = echo + _told(answer.variant, answer.revision, answer.degraded)
             try:
-                body = write(answer)
+                body, kind, headers = write(answer)
             except Exception:
                 log.exception("answer.failed variant=%s request=%s", answer.variant, answer.id)
                 reply.refuse(RequestError("This is our mistake; it is written down.", 500), told)
             else:
-                reply.send(200, body.raw, body.kind, headers=told + body.headers)
+                reply.send(200, body, kind, told + headers)
 
         self._endpoint.submit(request, http.arrived, done)
 
@@ -248,12 +249,21 @@ class Routes:
 
     # -- helpers -------------------------------------------------------------------------------------------
 
+    def _reader(self, inputs: Inputs) -> Typed:
+        if self._typed.inputs is not inputs:
+            self._typed = Typed(inputs)
+        return self._typed
+
     def _named(self, name: str) -> None:
         if name != self._config.name:
             raise RequestError(f"There is no endpoint {quote(name)}; this one is {self._config.name!r}.", 404)
 
     def _trusted(self, http: HttpRequest) -> bool:
         return hmac.compare_digest(http.headers.get(b"authorization", b""), self._token)
+
+
+def _predictions(one: Answer) -> Written:
+    return mlflow_wire.predictions(one), JSON, b""
 
 
 def _inflated(raw: bytes, encoding: bytes, most: int) -> bytes:
