@@ -19,6 +19,7 @@ from rivals.flows.webhooks import check_secret
 from rivals.flows.workspace import Workspace
 from rivals.plugins import nearest
 from rivals.registry.ledger import Ledger
+from rivals.serve.question import Asked
 from rivals.serve.reconcile import EndpointConfig, publish_endpoint, publish_lease
 from rivals.serve.supervisor import Supervisor, WorkerConfig
 from rivals.serve.tls import Tls
@@ -137,4 +138,9 @@ def endpoint_config(workspace: Workspace, clock: Clock) -> EndpointConfig:
         redact=capture.redact,
         memory_mb=workspace.spec.limits.memory_mb,
         shelf_mb=endpoint.memory_mb,
+        max_body_bytes=endpoint.max_body_mb << 20,
+        asked={name: Asked(one.rows or 0, one.wait, one.at_once or 0) for name, one in endpoint.asked.items()},
+        fallback=endpoint.fallback,
+        cors=endpoint.cors,
+        access_log=endpoint.access_log,
     )

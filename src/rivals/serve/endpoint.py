@@ -19,13 +19,14 @@ from typing import Protocol
 from msgspec import structs
 
 from rivals.errors import Overloaded, RequestError
-from rivals.serve.away import Away, Later
+from rivals.serve.away import PATIENCE, Away, Later
 from rivals.serve.capture import Capture
 from rivals.serve.entries import Closed, Opened
-from rivals.serve.question import Done, Question, Serving, ask, stand_in
+from rivals.serve.question import Done, Question, Serving, ask, stand_in, successor
 from rivals.serve.shadows import Shadows
+from rivals.statistics.assignment import slot
 from rivals.statistics.layers import apart as kept_apart
-from rivals.values import Answer, Choice, Outcome, Request, RoutingTable
+from rivals.values import SLOTS, Answer, Choice, Outcome, Request, RoutingTable, Shadow
 
 log = logging.getLogger("rivals.endpoint")
 
@@ -128,10 +129,10 @@ class Endpoint:
             arrived, self._arrived = self._arrived, []
             asked = self._choose_all(arrived)
         closed = [one.closed() for one in leaving]
-        failed = [one for one in leaving if one.outcome is not OK and _replaced(one)]
+        failed = [one for one in leaving if one.outcome is not OK and _failed(one) and successor(one)]
         if failed:
             leaving = [one for one in leaving if one not in failed]
-            asked += [stand_in(one) for one in failed]
+            asked += [stand_in(one, successor(one)) for one in failed]
         opened = [one.opened() for one in asked]
         if self._capture is not None:
             for question, begun in zip(asked, opened, strict=True):
@@ -217,7 +218,7 @@ class Endpoint:
         names = {
             shadow.variant if one.variant == champion else champion
             for shadow in one.table.shadows
-            if one.variant in {champion, shadow.variant} and self._rng.random() < shadow.share
+            if one.variant in {champion, shadow.variant} and _sampled(one, shadow)
         }
         pairs = [Question(one.request, name, one.serving, one.table, {}) for name in sorted(names)]
         for pair in pairs:
@@ -272,11 +273,17 @@ class Endpoint:
             self._soon(self.turn)
 
 
-def _replaced(one: Question) -> bool:
-    """Whether the champion answers instead: who is away may also be late, or not be asked."""
-    failed = one.outcome is Outcome.ERROR or (one.away and one.outcome is not Outcome.OK)
-    return failed and one.variant != one.table.champion
+def _failed(one: Question) -> bool:
+    """Whether somebody else should answer: who is away may also be late, or not be asked."""
+    return one.outcome is Outcome.ERROR or one.away
+
+
+def _sampled(one: Question, shadow: Shadow) -> bool:
+    """Whether a unit is in a shadow's sample: always or never under one salt, and whichever arm it meets."""
+    return (
+        shadow.share >= 1 or slot(one.table.salt, f"shadow {shadow.variant} {one.request.unit}") < shadow.share * SLOTS
+    )
 
 
 def _too_late(request: Request) -> RequestError:
-    return RequestError(f"The answer was not ready within {request.deadline_ms:g} ms.", 504)
+    return RequestError(f"The answer was not ready within {request.deadline_ms or 1e3 * PATIENCE:g} ms.", 504)

@@ -28,7 +28,7 @@ from rivals.plugins import make
 from rivals.protocols import Policy, Predictor
 from rivals.serve.aside import Aside
 from rivals.serve.inputs import Inputs, merged
-from rivals.serve.question import Answerer, Serving, alone, answering, digests, shadowing
+from rivals.serve.question import Answerer, Asked, Serving, alone, answering, digests, shadowing
 from rivals.serve.runtimes import open_bundle
 from rivals.serve.shelf import Shelf, Shelved
 from rivals.values import SLOTS, Column, RoutingTable, Task
@@ -65,6 +65,10 @@ class EndpointConfig:
     redact: tuple[str, ...] = ()  # columns that are kept of none
     memory_mb: int = 8192  # that a variant in a process of its own may keep
     shelf_mb: int | None = None  # for variants that rules alone name, in each worker; None: all stay open
+    asked: Mapping[str, Asked] = field(default_factory=dict)  # how single variants are asked
+    fallback: tuple[str, ...] = ()  # who answers where the champion fails too
+    cors: tuple[str, ...] = ()  # origins whose pages may ask from a browser; "*" is any
+    access_log: bool = False
 
     @property
     def unit_header(self) -> str:
@@ -212,7 +216,8 @@ class Reconciler:
             folder = self._folder(digest)
             memory = self.config.memory_mb
             asides[variant] = self._asides.get((variant, digest)) or Aside(folder.parent, digest, memory=memory)
-        serving = Serving(table, predictors, make(Policy, table.policy), Inputs(()), asides)
+        limits, fallback = self.config.asked, self.config.fallback
+        serving = Serving(table, predictors, make(Policy, table.policy), Inputs(()), asides, limits, fallback)
         for variant, signature in serving.signatures.items():
             if signature.task != self.config.task:
                 raise RivalsError(f"{variant!r} is for {signature.task}, the endpoint for {self.config.task}.")

@@ -39,6 +39,12 @@ TEXT, METRICS = b"text/plain; charset=utf-8", b"text/plain; version=0.0.4; chars
 JSON_KINDS = {b"", b"application/json"}
 OCTET = b"application/octet-stream"
 OCTETS = JSON_KINDS | {OCTET, b"application/x-www-form-urlencoded"}  # with tensors; clients differ in what they call it
+EXPOSED = b"X-Request-Id, X-Rivals-Variant, X-Rivals-Revision, X-Rivals-Degraded, X-Rivals-Feedback-Token"
+PREFLIGHT = (
+    b"Access-Control-Allow-Methods: GET, HEAD, POST\r\nAccess-Control-Max-Age: 600\r\n"
+    b"Access-Control-Allow-Headers: Authorization, Content-Type, X-Request-Id, X-Rivals-Unit, X-Rivals-Variant, "
+    b"X-Rivals-Deadline-Ms, X-Rivals-Feedback-Token\r\n"
+)
 BINARY = LENGTH.lower().encode()
 
 
@@ -63,10 +69,16 @@ class Routes:
         self._feedback_log, self._asks, self._counters, self._post = feedback_log, asks, counters, post
         self._typed = Typed(endpoint.serving.inputs)
         self._token = f"Bearer {token}".encode() if token else b""
+        self._cors = frozenset(origin.encode() for origin in config.cors)
 
     def handle(self, http: HttpRequest, reply: Reply) -> None:
         """Answer, now or later. Raises ``RequestError``."""
         path = _parts(http.path)
+        if self._cors and (origin := http.headers.get(b"origin")):
+            allowed = self._cross(origin, reply)
+            if allowed and http.method == "OPTIONS":
+                reply.send(200, b"", TEXT, PREFLIGHT)
+                return
         if self._token and path not in OPEN and not self._trusted(http):
             error = RequestError("This needs 'Authorization: Bearer <token>'.", 401)
             reply.refuse(error, b"WWW-Authenticate: Bearer\r\n")
@@ -248,6 +260,17 @@ class Routes:
                 raise _nowhere(["v2", "models", *name])
 
     # -- helpers -------------------------------------------------------------------------------------------
+
+    def _cross(self, origin: bytes, reply: Reply) -> bool:
+        """Tell a browser that a page of this origin may read the answer, if it may (WHATWG Fetch, CORS protocol)."""
+        allowed = origin in self._cors or b"*" in self._cors
+        reply.more = b"Vary: Origin\r\n"
+        if allowed:
+            reply.more += b"Access-Control-Allow-Origin: %b\r\nAccess-Control-Expose-Headers: %b\r\n" % (
+                origin,
+                EXPOSED,
+            )
+        return allowed
 
     def _reader(self, inputs: Inputs) -> Typed:
         if self._typed.inputs is not inputs:

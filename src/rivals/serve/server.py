@@ -24,6 +24,7 @@ import msgspec
 import uvloop
 
 from rivals.errors import RivalsError
+from rivals.serve.access import AccessLog
 from rivals.serve.asks import Asks
 from rivals.serve.capture import Capture
 from rivals.serve.clock import Clock
@@ -156,6 +157,9 @@ class _Worker:
             token=token,
         )
         self._http = Http(self._routes.handle, promised.max_body_bytes, _descriptors() - FILES)
+        self._access = AccessLog(run_dir, config.slot) if promised.access_log else None
+        if self._access:
+            self._http.access = self._access.told
 
     async def serve(self, stop: asyncio.Event, parent: int) -> None:
         """Listen and answer until ``stop``, or until ``parent`` is gone; then let everything end."""
@@ -200,6 +204,8 @@ class _Worker:
         self._feedback.close()
         self._journal.close()
         self._counters.close()
+        if self._access:
+            self._access.close()
 
 
 def spare_collections() -> None:
