@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,14 @@ def test_how_variants_are_asked_reaches_the_workers(tmp_path: Path) -> None:
 def test_a_wish_for_serving_that_makes_no_sense_is_refused(tmp_path: Path, more: str, said: str) -> None:
     with pytest.raises(SpecError, match=said):
         workspace_of(tmp_path, more)
+
+
+def test_an_interpreter_is_found_beside_the_project_file(tmp_path: Path) -> None:
+    (tmp_path / "python").symlink_to(sys.executable)  # as in a virtual environment
+    config = endpoint_config(workspace_of(tmp_path, ", asked: {a: {python: python}}"), "wall")
+    assert config.asked["a"].python == str(tmp_path / "python")
+    with pytest.raises(SpecError, match=r"endpoint.asked.a.python: gone/python is no interpreter"):
+        endpoint_config(workspace_of(tmp_path, ", asked: {a: {python: gone/python}}"), "wall")
 
 
 def test_a_shadow_is_a_name_or_a_name_with_a_share(tmp_path: Path) -> None:

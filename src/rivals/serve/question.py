@@ -31,6 +31,7 @@ class Asked:
     rows: int = 0  # in one call; a larger request is asked by itself
     wait: float = 0.0  # seconds that the first waits for others
     at_once: int = 0  # requests waiting or being answered; more are not asked
+    python: str = ""  # of a virtual environment: it is asked in a process of its own, there
 
 
 ANYHOW = Asked()

@@ -48,3 +48,4 @@ class AskedSpec(Part):
     rows: int | None = Field(default=None, gt=0)  # in one call; a larger request is asked by itself
     wait: Seconds = 0.0  # that the first request waits for others to be asked with
     at_once: int | None = Field(default=None, gt=0)  # requests waiting or being answered; more are not asked
+    python: str | None = None  # of a virtual environment in which it answers, from the project file on
