@@ -67,5 +67,5 @@ if __name__ == "__main__":
         aside.open_bundle = opened
         aside.main(alone)
     else:
-        aside.COMMAND = aside.CHILD = (sys.executable, __file__, "aside")
+        aside.COMMAND = aside.CHILD = (__file__, "aside")
         server.main()

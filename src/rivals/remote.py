@@ -8,12 +8,12 @@ probabilities by label (or, of two, that of the second one), or values; a server
 from __future__ import annotations
 
 import http.client
-import json
 import re
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -65,7 +65,7 @@ class Remote:
 
     def predict(self, columns: Columns) -> NDArray[np.float64]:
         """Probabilities (rows, labels) or values (rows, 1). Raises ``Unreachable``, or ``BundleError``."""
-        body = json.dumps({"inputs": self._tensors(columns)}).encode()
+        body = msgspec.json.encode({"inputs": self._tensors(columns)})
         told = self._ask("POST", f"{self._path}/infer", body)
         width = len(self.signature.labels) or 1
         for output in told.get("outputs", ()):
@@ -126,8 +126,8 @@ class Remote:
 
     def _read(self, status: int, raw: bytes) -> dict[str, Any]:
         try:
-            told = json.loads(raw)
-        except ValueError:
+            told = msgspec.json.decode(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             told = None
         if status != http.client.OK or not isinstance(told, dict):
             why = told.get("error") if isinstance(told, dict) else raw[:100].decode(errors="replace")

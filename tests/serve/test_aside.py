@@ -8,16 +8,19 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import rivals
 from rivals.errors import BundleError
 from rivals.serve import aside
 from rivals.serve.aside import Aside
 from rivals.serve.asking import tell
+from rivals.serve.question import Asked
 from rivals.serve.runtimes import open_bundle
 from rivals.values import Columns
 
-from .stage import ROW, bundle, wait_until
+from .stage import ROW, Stage, bundle, table, wait_until
 
 ROWS = [Columns({"a": [0.25 * n, 1.0], "b": [None, 2.0], "color": ["red", "green"]}, 2) for n in range(5)]
 ONE = [Columns({name: [value] for name, value in ROW.items()}, 1)]
@@ -47,7 +50,7 @@ def bad(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Asid
     def start(deed: str) -> Aside:
         script = tmp_path / "bad.py"
         script.write_text(BAD.format(deed=deed))
-        monkeypatch.setattr(aside, "COMMAND", (sys.executable, str(script)))
+        monkeypatch.setattr(aside, "COMMAND", (str(script),))
         return Aside(tmp_path, bundle(tmp_path, 0.5))
 
     return start
@@ -155,3 +158,49 @@ def test_the_environment_of_the_endpoint_stays_with_it(
     one = bad("raise ValueError(os.environ.get('RIVALS_TOKEN', 'nothing'))")
     assert one.tell(ONE)[0].reason == "ValueError: nothing"
     assert os.environ["RIVALS_TOKEN"] == "secret"
+
+
+# -- an environment of its own ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of a virtual environment that has rivals and what it needs, and a package of its own."""
+    folder = tmp_path_factory.mktemp("env")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    ours = {str(Path(module.__file__).parent.parent) for module in (rivals, np)}
+    (packages / "ours.pth").write_text("\n".join(ours))
+    (packages / "only_here.py").write_text("")
+    return folder / "bin" / "python"
+
+
+def test_a_variant_may_have_an_environment_of_its_own(stage: Callable[..., Stage], environment: Path) -> None:
+    made = stage(asked={"strong": Asked(python=str(environment))})
+    made.publish(table({"weak": (made.weak, 1.0), "strong": (made.strong, 0.0)}))
+    made.start()
+    status, headers, body = made.infer(X_Rivals_Variant="strong")
+    assert (status, headers["x-rivals-variant"], "x-rivals-degraded" in headers) == (200, "strong", False)
+    alone = open_bundle(made.bundles / made.strong, lambda digest: made.bundles / digest).predict(ONE[0])
+    assert body["outputs"][0]["data"] == pytest.approx(alone[0].tolist())
+    (worker,) = made.workers
+    tasks = Path(f"/proc/{worker.pid}/task").glob("*/children")
+    children = [pid for task in tasks for pid in task.read_text().split()]
+    assert [Path(f"/proc/{pid}/cmdline").read_text().partition("\0")[0] for pid in children] == [str(environment)]
+
+
+def test_what_is_in_an_environment_alone_is_found_there_alone(environment: Path) -> None:
+    def finds(python: str) -> int:
+        words = [python, "-c", "import only_here, rivals.serve.aside"]
+        return subprocess.run(words, check=False, capture_output=True).returncode
+
+    assert (finds(str(environment)), finds(sys.executable)) == (0, 1)
+
+
+def test_an_environment_without_rivals_is_said_to_be_that(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"], check=True)
+    python = str(tmp_path / "env/bin/python")
+    with pytest.raises(
+        BundleError, match=r"ended \(exit 1\)\. Has .*env/bin/python rivals of this version installed\?"
+    ):
+        Aside(tmp_path, bundle(tmp_path, 0.5), python=python).ready()

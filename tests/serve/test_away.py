@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -181,7 +180,7 @@ def test_one_that_leaks_ends_and_one_that_floods_is_cut_off(tmp_path: Path, monk
     for number, (deed, told) in enumerate(deeds.items()):
         script = tmp_path / f"bad{number}.py"
         script.write_text(BAD.format(deed=deed))
-        monkeypatch.setattr(aside, "COMMAND", (sys.executable, str(script)))
+        monkeypatch.setattr(aside, "COMMAND", (str(script),))
         one = Aside(tmp_path, bundle(tmp_path, 0.5 + number), memory=256)
         with pytest.raises(BundleError, match=told):  # noqa: PT012 -- a flood begins after its first answer
             one.tell(row)
@@ -193,6 +192,6 @@ def test_a_bundle_for_a_child_alone_starts_the_child(tmp_path: Path, monkeypatch
     (folder / MANIFEST).write_bytes(msgspec.json.encode(BundleManifest(SIGNATURE, "child", reason="odd")))
     place = tmp_path / folder_digest(folder)
     folder.rename(place)
-    monkeypatch.setattr(aside, "CHILD", (sys.executable, "-c", "raise SystemExit(9)"))
+    monkeypatch.setattr(aside, "CHILD", ("-c", "raise SystemExit(9)"))
     with pytest.raises(BundleError, match="exit 9"):
         Aside(tmp_path, place.name).ready()

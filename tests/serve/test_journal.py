@@ -133,7 +133,7 @@ def test_a_slot_that_nobody_holds_any_more_is_closed_too(tmp_path: Path) -> None
         before = Journal(tmp_path, slot, "toy")
         before.commit([opened(f"r{slot}")], [])
         before.close()
-    bury(tmp_path, 2)
+    bury(tmp_path, {0, 1})
     assert [end[0] for end in everything(tmp_path)[1]] == ["r3/0"]
 
 

@@ -354,6 +354,19 @@ def test_compressed_bodies_are_read(one: Stage, encoding: str) -> None:
     assert np.array_equal(reply["outputs"][0]["data"], in_process(one, one.weak, [ROW])[0])
 
 
+@pytest.mark.parametrize(
+    ("accepted", "packs"),
+    [("gzip", True), ("br;q=1, GZIP;q=0.5", True), ("gzip;q=0", False), ("br", False), (None, False)],
+)
+def test_a_large_answer_is_packed_for_who_reads_that(one: Stage, accepted: str | None, packs: bool) -> None:
+    headers = {"Accept_Encoding": accepted} if accepted else {}
+    status, told, body = one.infer(*[ROW] * 2_000, **headers)
+    assert (status, told.get("content-encoding")) == (200, "gzip" if packs else None)
+    read = json.loads(gzip.decompress(body)) if packs else body
+    assert read["outputs"][0]["shape"] == [2_000, 2]
+    assert "content-encoding" not in one.infer(ROW, **headers)[1]
+
+
 def test_kserve_v1_bodies_get_the_same_numbers(one: Stage) -> None:
     expected = in_process(one, one.weak, ROWS)
     for instances in (list(ROWS), [list(row.values()) for row in ROWS]):

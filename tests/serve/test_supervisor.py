@@ -12,7 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from rivals.serve.entries import read
+from rivals.values import Outcome
+
 from .stage import Stage, free_port, table
+from .test_server import Load
 
 SCRIPT = """
 import json, logging, sys
@@ -111,3 +115,41 @@ def test_a_port_that_is_taken_is_said_to_be(stage: Callable[..., Stage], supervi
         one = supervised(made)
         assert one.process.wait(20) == 1
     assert "choose another --port" in made.log.read_text()
+
+
+def test_a_hang_up_replaces_every_worker_and_no_request_is_lost(supervised: Callable[..., Supervised]) -> None:
+    one = supervised()
+    up(one)
+    one.stage.says(lambda: one.stage.log.read_text().count("worker.started") == 2, 20)
+    before = set(one.workers())
+    with Load(one.stage) as first, Load(one.stage) as second:
+        one.process.send_signal(signal.SIGHUP)
+        one.stage.says(lambda: len(one.workers()) == 2 and not before & set(one.workers()), 30)
+        seen = len(first.replies), len(second.replies)
+        one.stage.says(lambda: len(first.replies) > seen[0] + 20 and len(second.replies) > seen[1] + 20)
+    assert first.ended is second.ended is None
+    assert {status for status, _, _ in first.replies + second.replies} == {200}
+    lost = [
+        end
+        for batch in read(one.stage.run_dir, {}, 10_000_000)
+        for *_, end, _, _ in batch.closes
+        if end == Outcome.LOST
+    ]
+    assert not lost
+
+
+def test_where_the_new_workers_cannot_begin_the_old_ones_go_on(supervised: Callable[..., Supervised]) -> None:
+    one = supervised(workers=1)
+    up(one)
+    before = one.workers()
+    wish = one.stage.run_dir / "endpoint.json"
+    kept = wish.read_bytes()
+    wish.write_bytes(b"{")
+    one.process.send_signal(signal.SIGHUP)
+    one.stage.says(lambda: "restart.failed" in one.stage.log.read_text(), 20)
+    assert one.workers() == before
+    up(one)
+    wish.write_bytes(kept)
+    one.process.send_signal(signal.SIGHUP)
+    one.stage.says(lambda: len(one.workers()) == 1 and one.workers() != before, 20)
+    up(one)

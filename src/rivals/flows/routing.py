@@ -86,21 +86,23 @@ def routes(
 def standing_shadows(workspace: Workspace, champion: str, tx: Transaction | None = None) -> list[Shadow]:
     """The shadows that the project file keeps at all times, but those in quarantine."""
     out = {champion, *fences.fences_of(workspace, tx).quarantined}
-    names = [name for name in workspace.endpoint.shadows if name not in out]
-    return [Shadow(name, workspace.trained(name).digest) for name in names]
+    wanted = [one for one in workspace.endpoint.shadows if one.variant not in out]
+    return [Shadow(one.variant, workspace.trained(one.variant).digest, one.share) for one in wanted]
 
 
 def named_arms(workspace: Workspace, tx: Transaction | None = None) -> tuple[Arm, ...]:
-    """Whom the project's policy names, but those in quarantine. Raises ``RivalsError`` where one cannot answer."""
+    """Whom policy and fallback name, but those in quarantine. Raises ``RivalsError`` where one cannot answer."""
     policy = plugins.make(Policy, workspace.endpoint.policy)
     out, known = fences.fences_of(workspace, tx).quarantined, [one.name for one in workspace.spec.variants]
     arms = []
-    for name in sorted(getattr(policy, "variants", ())):
+    policed: frozenset[str] = getattr(policy, "variants", frozenset())
+    for name in sorted({*policed, *workspace.endpoint.fallback}):
+        key = "policy" if name in policed else "fallback"
         if name not in known:
-            raise SpecError(f"endpoint.policy: there is no variant {name!r}.{plugins.nearest(name, known)}")
+            raise SpecError(f"endpoint.{key}: there is no variant {name!r}.{plugins.nearest(name, known)}")
         digest = workspace.trained(name).digest
         if why := read_manifest(workspace.blobs.path(digest)).unserved:
-            raise RivalsError(f"endpoint.policy: {name!r} cannot be served: {why}")
+            raise RivalsError(f"endpoint.{key}: {name!r} cannot be served: {why}")
         if name not in out:
             arms.append(Arm(name, digest, 0.0))
     return tuple(arms)

@@ -19,6 +19,7 @@ from rivals.flows.webhooks import check_secret
 from rivals.flows.workspace import Workspace
 from rivals.plugins import nearest
 from rivals.registry.ledger import Ledger
+from rivals.serve.question import Asked
 from rivals.serve.reconcile import EndpointConfig, publish_endpoint, publish_lease, read_endpoint, read_table
 from rivals.serve.supervisor import Supervisor, WorkerConfig
 from rivals.serve.tls import Tls
@@ -145,4 +146,22 @@ def endpoint_config(workspace: Workspace, clock: Clock) -> EndpointConfig:
         redact=capture.redact,
         memory_mb=workspace.spec.limits.memory_mb,
         shelf_mb=endpoint.memory_mb,
+        max_body_bytes=endpoint.max_body_mb << 20,
+        asked=_asked(workspace),
+        fallback=endpoint.fallback,
+        cors=endpoint.cors,
+        access_log=endpoint.access_log,
     )
+
+
+def _asked(workspace: Workspace) -> dict[str, Asked]:
+    """How single variants are asked. Raises ``SpecError`` where an interpreter is none."""
+    found = {}
+    for name, one in workspace.endpoint.asked.items():
+        python = workspace.folder / one.python if one.python else None
+        if python and not os.access(python, os.X_OK):
+            raise SpecError(
+                f"endpoint.asked.{name}.python: {one.python} is no interpreter; name one as envs/old/bin/python."
+            )
+        found[name] = Asked(one.rows or 0, one.wait, one.at_once or 0, str(python.absolute()) if python else "")
+    return found

@@ -33,8 +33,8 @@ from rivals.values import Columns
 
 log = logging.getLogger("rivals.aside")
 
-COMMAND = (sys.executable, "-m", "rivals.serve.aside")
-CHILD = (sys.executable, "-m", "rivals.flows.child")  # likewise, of a bundle that only its own pipeline answers
+COMMAND = ("-m", "rivals.serve.aside")
+CHILD = ("-m", "rivals.flows.child")  # likewise, of a bundle that only its own pipeline answers
 LOAD = 60.0  # seconds to be ready in
 HANG = 30.0  # seconds without an answer after which the process is ended
 FIRST, LAST = 1.0, 60.0  # seconds before a process that ended is started again: doubled each time
@@ -60,11 +60,12 @@ class Hello(msgspec.Struct):
 class Aside:
     """The bundle ``digest``, asked in a process of its own, which loads while others go on.
 
-    ``memory`` is in megabytes: a process that keeps more ends, and is started again. Raises ``BundleError`` where the
-    bundle is not what its name says. The process ends with this object, and with this process.
+    ``memory`` is in megabytes: a process that keeps more ends, and is started again. ``python`` is the interpreter of a
+    virtual environment that has rivals, and what else the bundle needs; this one where nothing is said. Raises
+    ``BundleError`` where the bundle is not what its name says. The process ends with this object, and with ours.
     """
 
-    def __init__(self, bundles: Path, digest: str, nice: int = NICE, memory: int = MEMORY) -> None:
+    def __init__(self, bundles: Path, digest: str, nice: int = NICE, memory: int = MEMORY, python: str = "") -> None:
         self._wait, self._again = FIRST, 0.0
         self._turn = threading.Lock()  # a lane that ends may meet the one that follows it
         folder = bundles / digest
@@ -73,7 +74,7 @@ class Aside:
         manifest = read_manifest(folder)
         self.signature = manifest.signature
         command = CHILD if manifest.runtime == "child" else COMMAND
-        self._words, self._more = command, (str(folder), str(nice), str(memory))
+        self._words, self._more = (python or sys.executable, *command), (str(folder), str(nice), str(memory))
         self._link: _Link | None = _Link(self._words, self._more)
 
     def ready(self) -> None:
@@ -103,7 +104,10 @@ class Aside:
             self._again, self._wait = time.monotonic() + self._wait, min(2 * self._wait, LAST)
             hangs = isinstance(error, TimeoutError)
             why = f"gave no answer in {HANG:g} s" if hangs else "ended"
-            raise BundleError(f"Its process {why} (exit {link.end(0.0 if hangs else GRACE)}).") from error
+            sentence = f"Its process {why} (exit {link.end(0.0 if hangs else GRACE)})."
+            if self._words[0] != sys.executable:
+                sentence += f" Has {self._words[0]} rivals of this version installed?"
+            raise BundleError(sentence) from error
         self._wait = FIRST
         return told
 

@@ -15,6 +15,7 @@ from rivals.serve.tokens import HEADER, Tokens
 from rivals.values import Columns, Request
 
 Headers = Mapping[bytes, bytes]  # names in lower case
+OURS = (b"x-request-id", b"x-rivals-unit", b"x-rivals-variant", b"x-rivals-deadline-ms")
 IDS = 256  # drawn at once
 
 
@@ -24,6 +25,7 @@ class Asks:
     def __init__(self, endpoint: Endpoint, clock: Clock, unit_header: str = "", tokens: Tokens | None = None) -> None:
         self.endpoint, self.clock, self.tokens = endpoint, clock, tokens
         self._unit_header = unit_header.lower().encode()
+        self._ours = frozenset([*OURS, self._unit_header])
         self._ids: list[str] = []
 
     def request(
@@ -32,6 +34,10 @@ class Asks:
         """One request with these rows; ``Columns`` are checked already. Raises ``RequestError`` before any record."""
         serving = self.endpoint.serving
         columns = given if isinstance(given, Columns) else serving.inputs.check(given)
+        if not (variant or own_id or serving.headers) and self._ours.isdisjoint(headers):  # as nearly always
+            name = self._fresh()
+            unit = serving.inputs.unit_of(columns) or name
+            return Request(name, columns, unit, self.clock.at(serving.inputs, columns))
         name = text(headers, b"x-request-id") or (own_id and printable("An id", own_id)) or self._fresh()
         unit = text(headers, b"x-rivals-unit") or (text(headers, self._unit_header) if self._unit_header else "")
         return Request(
@@ -57,6 +63,12 @@ class Asks:
         if self.tokens:
             found.append((HEADER, self.tokens.give(request.id, request.time)))
         return found
+
+    def known_lines(self, request: Request) -> bytes:
+        """The same as lines of HTTP."""
+        if not self.tokens:
+            return b"X-Request-Id: %b\r\n" % request.id.encode()
+        return b"".join([b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in self.known(request)])
 
     @staticmethod
     def answered(variant: str, revision: int, *, degraded: bool) -> list[tuple[str, str]]:

@@ -19,18 +19,20 @@ from typing import Protocol
 from msgspec import structs
 
 from rivals.errors import Overloaded, RequestError
-from rivals.serve.away import Away, Later
+from rivals.serve.away import PATIENCE, Away, Later
 from rivals.serve.capture import Capture
 from rivals.serve.entries import Closed, Opened
-from rivals.serve.question import Done, Question, Serving, ask, stand_in
+from rivals.serve.question import Done, Question, Serving, ask, stand_in, successor
 from rivals.serve.shadows import Shadows
+from rivals.statistics.assignment import slot
 from rivals.statistics.layers import apart as kept_apart
-from rivals.values import Answer, Choice, Outcome, Request, RoutingTable
+from rivals.values import SLOTS, Answer, Choice, Outcome, Request, RoutingTable, Shadow
 
 log = logging.getLogger("rivals.endpoint")
 
 PENDING = 1_024  # requests under way in one worker; more are refused
 ENDED = 64  # shadows that one turn writes down: a lane may come back with thousands
+OK = Outcome.OK
 QUIET = 1.0  # seconds between two complaints about failing variants
 
 
@@ -121,27 +123,38 @@ class Endpoint:
     def turn(self) -> None:
         """Choose, remember, let answers leave, ask."""
         self._awake = False
-        arrived, self._arrived = self._arrived, []
-        finished, self._finished = self._finished, []
-        ended, self._ended = self._ended[:ENDED], self._ended[ENDED:]
-        asked = self._choose_all(arrived) if arrived else []
-        failed = [one for one in finished if _replaced(one)]
-        leaving = [one for one in finished if one not in failed] if failed else finished
-        asked += [stand_in(one) for one in failed]
-        pairs = [pair for one in leaving if one.table.shadows for pair in self._pairs(one)]
-        ended += [pair for pair in pairs if pair.outcome is Outcome.SHED]
-        opened, closed = [one.opened() for one in (*asked, *pairs)], [one.closed() for one in (*finished, *ended)]
+        leaving, asked = self._finished, list[Question]()
+        self._finished = []
+        if self._arrived:
+            arrived, self._arrived = self._arrived, []
+            asked = self._choose_all(arrived)
+        closed = [one.closed() for one in leaving]
+        failed = [one for one in leaving if one.outcome is not OK and _failed(one) and successor(one)]
+        if failed:
+            leaving = [one for one in leaving if one not in failed]
+            asked += [stand_in(one, successor(one)) for one in failed]
+        opened = [one.opened() for one in asked]
         if self._capture is not None:
-            for question, begun in zip(asked, opened, strict=False):
+            for question, begun in zip(asked, opened, strict=True):
                 begun.inputs = None if question.degraded else self._capture.of(question.request)
+        pairs = [pair for one in leaving if one.table.shadows for pair in self._pairs(one)]
+        ended = self._ended
+        if pairs or ended:
+            ended, self._ended = ended[:ENDED], ended[ENDED:]
+            ended += [pair for pair in pairs if pair.outcome is Outcome.SHED]
+            opened += [pair.opened() for pair in pairs]
+            closed += [one.closed() for one in ended]
         kept = not (opened or closed) or self._journal.commit(opened, closed)
         for one in leaving:
             self._leave(one, kept)
-        self._count(failed, ended)
-        self._shadows.put([pair for pair in pairs if pair.outcome is Outcome.OPEN])
-        near = self._near(asked) if any(one.serving.away for one in asked) else asked
-        ask(near)
-        self._finished += near
+        if failed or ended:
+            self._count(failed, ended)
+        if pairs:
+            self._shadows.put([pair for pair in pairs if pair.outcome is Outcome.OPEN])
+        if asked:
+            near = self._near(asked) if any(one.serving.away for one in asked) else asked
+            ask(near)
+            self._finished += near
         if self._finished or self._ended:
             self._wake()
 
@@ -173,7 +186,14 @@ class Endpoint:
         chosen = []
         for request, since, done in arrived:
             try:
-                chosen.append(self._choose(serving, table, request, since, done))
+                choice = self._choose(serving, table, request)
+                one = Question(request, choice.variant, serving, table, choice.propensity, since, done)
+                if not held and not table.answers(choice.variant):  # pinned to one whose lease ran out
+                    one = stand_in(one)
+                if request.deadline_ms and one.late:  # nobody waits for it any more
+                    self._tally.shed("deadline")
+                    raise _too_late(request)  # noqa: TRY301 -- it ends as what a policy refuses does
+                chosen.append(one)
             except RequestError as error:
                 self._pending -= 1
                 done(error)
@@ -183,19 +203,12 @@ class Endpoint:
                 done(Overloaded("The routing policy failed on this; it is written down."))
         return chosen
 
-    def _choose(self, serving: Serving, table: RoutingTable, request: Request, since: float, done: Done) -> Question:
-        apart = (table.holdout or table.layer) and not request.pin and kept_apart(table, request.unit)
-        if apart:  # whatever the policy: there is no choice
-            choice = Choice(apart[0], {apart[0]: 1.0})
-        else:
-            choice = serving.policy.choose(serving.table if request.pin else table, request, self._rng)
-        question = Question(request, choice.variant, serving, table, choice.propensity, since, done)
-        if table is serving.alone and not table.answers(choice.variant):  # pinned to one whose lease ran out
-            question = stand_in(question)
-        if question.late:  # nobody waits for it any more
-            self._tally.shed("deadline")
-            raise _too_late(request)
-        return question
+    def _choose(self, serving: Serving, table: RoutingTable, request: Request) -> Choice:
+        if request.pin:
+            return serving.policy.choose(serving.table, request, self._rng)
+        if (table.holdout or table.layer) and (apart := kept_apart(table, request.unit)):
+            return Choice(apart[0], {apart[0]: 1.0})  # whatever the policy: there is no choice
+        return serving.policy.choose(table, request, self._rng)
 
     def _pairs(self, one: Question) -> list[Question]:
         """Who else is asked, in the shadow of an answer: a variant is paired with the champion, both ways."""
@@ -205,7 +218,7 @@ class Endpoint:
         names = {
             shadow.variant if one.variant == champion else champion
             for shadow in one.table.shadows
-            if one.variant in {champion, shadow.variant} and self._rng.random() < shadow.share
+            if one.variant in {champion, shadow.variant} and _sampled(one, shadow)
         }
         pairs = [Question(one.request, name, one.serving, one.table, {}) for name in sorted(names)]
         for pair in pairs:
@@ -217,15 +230,14 @@ class Endpoint:
         self._pending -= 1
         self._tally.request(one.variant, one.outcome, time.monotonic() - one.arrived)
         assert one.done
-        match one.outcome:
-            case Outcome.OK:
-                degraded = one.degraded or not kept
-                one.done(Answer(one.request.id, one.variant, one.table.revision, one.outputs, degraded))
-            case Outcome.DEADLINE:
-                one.done(_too_late(one.request))
-            case _:
-                self._complain(one)
-                one.done(Overloaded("No variant can answer this just now; try again later."))
+        if one.outcome is OK:
+            degraded = one.degraded or not kept
+            one.done(Answer(one.request.id, one.variant, one.table.revision, one.outputs, degraded))
+        elif one.outcome is Outcome.DEADLINE:
+            one.done(_too_late(one.request))
+        else:
+            self._complain(one)
+            one.done(Overloaded("No variant can answer this just now; try again later."))
 
     def _count(self, failed: Sequence[Question], ended: Sequence[Question]) -> None:
         for one in failed:
@@ -261,11 +273,17 @@ class Endpoint:
             self._soon(self.turn)
 
 
-def _replaced(one: Question) -> bool:
-    """Whether the champion answers instead: who is away may also be late, or not be asked."""
-    failed = one.outcome is Outcome.ERROR or (one.away and one.outcome is not Outcome.OK)
-    return failed and one.variant != one.table.champion
+def _failed(one: Question) -> bool:
+    """Whether somebody else should answer: who is away may also be late, or not be asked."""
+    return one.outcome is Outcome.ERROR or one.away
+
+
+def _sampled(one: Question, shadow: Shadow) -> bool:
+    """Whether a unit is in a shadow's sample: always or never under one salt, and whichever arm it meets."""
+    return (
+        shadow.share >= 1 or slot(one.table.salt, f"shadow {shadow.variant} {one.request.unit}") < shadow.share * SLOTS
+    )
 
 
 def _too_late(request: Request) -> RequestError:
-    return RequestError(f"The answer was not ready within {request.deadline_ms:g} ms.", 504)
+    return RequestError(f"The answer was not ready within {request.deadline_ms or 1e3 * PATIENCE:g} ms.", 504)

@@ -28,6 +28,7 @@ HEAD_SECONDS = 10.0  # from the first byte of a request to the end of its header
 BODY_SECONDS = 60.0  # from there to the end of its body; and how long a client may leave its answers unread
 IDLE_SECONDS = 75.0  # between two requests
 LINGER_SECONDS = 5.0  # a refused client may go on sending so long, for else it would not read why
+LEAVE_SECONDS = 0.5  # that a connection without a request has when the server ends
 AHEAD = 64  # requests of one connection under way; the rest waits in the socket
 JSON = b"application/json"
 
@@ -52,11 +53,18 @@ class Reply(msgspec.Struct, eq=False):
     last: bool = False  # the connection ends with it
     old: bool = False  # HTTP/1.0, which is told that it may go on
     raw: bytes = b""
+    about: HttpRequest | None = None  # for the access log, where there is one
+    more: bytes = b""  # further headers, as whole lines
 
     def send(self, status: int, body: bytes, kind: bytes = JSON, headers: bytes = b"") -> None:
         """Answer; ``headers`` are whole lines."""
         connection = b"Connection: close\r\n" if self.last else b"Connection: keep-alive\r\n" if self.old else b""
-        told = REASONS[status], kind, len(body), headers, connection, self.connection.http.date
+        http = self.connection.http
+        if self.more:
+            headers += self.more
+        if http.access is not None:
+            http.access(self.about, status, len(body))
+        told = REASONS[status], kind, len(body), headers, connection, http.date
         head = b"%bContent-Type: %b\r\nContent-Length: %d\r\n%b%b%b\r\n" % told
         self.raw = head if self.headless else head + body
         self.connection.flush()
@@ -68,6 +76,7 @@ class Reply(msgspec.Struct, eq=False):
         self.send(error.status, msgspec.json.encode({"error": str(error)}), headers=headers)
 
 
+Access = Callable[[HttpRequest | None, int, int], None]  # what was asked, the status, and bytes of the answer
 Handle = Callable[[HttpRequest, Reply], None]
 
 
@@ -81,6 +90,7 @@ class Http:
     connections: set[Connection] = field(default_factory=set)
     draining: bool = False
     date: bytes = b""
+    access: Access | None = None
 
     def __call__(self) -> Connection:
         """A protocol for a new connection."""
@@ -218,8 +228,11 @@ class Connection(asyncio.Protocol):
         self._throttle()
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         path = self._url.partition(b"?")[0].decode("latin-1")
+        one = HttpRequest(method, path, self._headers, body, self._now)
+        if self.http.access is not None:
+            reply.about = one
         try:
-            self.http.handle(HttpRequest(method, path, self._headers, body, self._now), reply)
+            self.http.handle(one, reply)
         except RequestError as error:
             reply.refuse(error)
         except Exception:
@@ -248,8 +261,8 @@ class Connection(asyncio.Protocol):
         """End with what is under way."""
         if self._replies:
             self._replies[-1].last = True
-        elif not self._raw:
-            self._transport.close()
+        elif not self._raw:  # its next request may be on its way: it gets an answer, and is told to go
+            asyncio.get_running_loop().call_later(LEAVE_SECONDS, self._leave)
 
     def give_up(self) -> None:
         """End for want of time; while an answer is being made, wait for it."""
@@ -287,6 +300,10 @@ class Connection(asyncio.Protocol):
             self._transport.write_eof()
             self.deadline = time.monotonic() + LINGER_SECONDS
         else:
+            self._transport.close()
+
+    def _leave(self) -> None:
+        if not (self._raw or self._replies):
             self._transport.close()
 
     def _throttle(self) -> None:

@@ -15,7 +15,7 @@ import queue
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -175,9 +175,9 @@ class Log:
         return file
 
 
-def bury(run_dir: Path, slots: int) -> None:
-    """Close as lost what was left open by worker slots from ``slots`` up, which nobody will hold again."""
-    for slot in sorted({name.slot for name in files(folder(run_dir)) if name.slot >= slots}):
+def bury(run_dir: Path, held: Collection[int]) -> None:
+    """Close as lost what was left open by worker slots that nobody holds, or will."""
+    for slot in sorted({name.slot for name in files(folder(run_dir))} - set(held)):
         if _orphans(run_dir, slot):
             Journal(run_dir, slot, _endpoint(run_dir, slot)).close()
 

@@ -18,9 +18,23 @@ from rivals.serve.runtimes.remote import RemotePredictor
 from rivals.serve.shelf import Shelved
 from rivals.values import SLOTS, Answer, Arm, Outcome, Request, RoutingTable, Signature
 
+OK = Outcome.OK
 Answerer = Predictor | Aside | Shelved
 TELLS = (Aside, Shelved, RemotePredictor)
 Done = Callable[[Answer | RequestError], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How a variant is asked; 0: no limit. With ``wait`` or ``at_once`` it is asked in a lane, as one that is away."""
+
+    rows: int = 0  # in one call; a larger request is asked by itself
+    wait: float = 0.0  # seconds that the first waits for others
+    at_once: int = 0  # requests waiting or being answered; more are not asked
+    python: str = ""  # of a virtual environment: it is asked in a process of its own, there
+
+
+ANYHOW = Asked()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +46,8 @@ class Serving:
     policy: Policy
     inputs: Inputs
     asides: Mapping[str, Aside] = field(default_factory=dict)  # by variant: who is asked in the shadow
+    limits: Mapping[str, Asked] = field(default_factory=dict)  # by variant
+    fallback: tuple[str, ...] = ()  # who answers where the champion fails too
     alone: RoutingTable = field(init=False)  # the champion without rivals
     leased: bool = field(init=False)  # whether anybody but the champion may be asked
     headers: frozenset[str] = field(init=False)  # that the policy looks at, in lower case
@@ -42,7 +58,8 @@ class Serving:
         object.__setattr__(self, "alone", alone(self.table))
         others = self.table.shadows or self.table.holdout
         object.__setattr__(self, "leased", len(self.table.arms) > 1 or bool(others))
-        away = frozenset(name for name, one in self.predictors.items() if isinstance(one, TELLS))
+        laned = {name for name, one in self.limits.items() if one.wait or one.at_once}
+        away = frozenset(name for name, one in self.predictors.items() if isinstance(one, TELLS) or name in laned)
         object.__setattr__(self, "away", away)
         for name in ("headers", "columns"):
             object.__setattr__(self, name, frozenset(getattr(self.policy, name, ())))
@@ -121,6 +138,11 @@ class Question(msgspec.Struct, eq=False):
         """Whether the answer is waited for elsewhere than in the loop."""
         return self.variant in self.serving.away and self.done is not None and self.near is None
 
+    @property
+    def limit(self) -> Asked:
+        """How its variant is asked."""
+        return self.serving.limits.get(self.variant, ANYHOW)
+
     def look(self) -> None:
         """See whether a variant from the shelf is open just now."""
         by = self.serving.predictors[self.variant] if self.variant in self.serving.away else None
@@ -135,34 +157,70 @@ class Question(msgspec.Struct, eq=False):
 
     def opened(self) -> Opened:
         """For the journal."""
-        request, revision = self.request, self.table.revision
-        shadow, rows = self.done is None, request.columns.rows
-        name, unit, slices = request.id, request.unit, self.serving.inputs.slices_of(request.columns)
-        return Opened(name, rows, self.variant, shadow, revision, request.time, unit, self.propensity, slices=slices)
+        request, inputs = self.request, self.serving.inputs
+        slices = inputs.slices_of(request.columns) if inputs.slices else ()
+        shadow, rows, revision = self.done is None, request.columns.rows, self.table.revision
+        who = request.id, rows, self.variant, shadow, revision, request.time, request.unit
+        return Opened(*who, self.propensity, None, slices)
 
     def closed(self) -> Closed:
         """For the journal."""
-        outputs = self.outputs if self.outcome is Outcome.OK else ()
-        rows = self.request.columns.rows
-        return Closed(self.request.id, rows, self.variant, self.outcome, self.latency_us, outputs)
+        request, outputs = self.request, self.outputs if self.outcome is OK else ()
+        return Closed(request.id, request.columns.rows, self.variant, self.outcome, self.latency_us, outputs)
 
 
 def ask(questions: Sequence[Question]) -> None:
     """Ask each variant once for all of its rows; every question then has its outcome."""
-    groups: dict[int, list[Question]] = {}
+    groups: dict[int, tuple[Answerer, list[Question]]] = {}
     for one in questions:
-        groups.setdefault(id(one.asked), []).append(one)
-    for group in groups.values():
-        predictor, parts = group[0].asked, [one.request.columns for one in group]
-        told = predictor.tell(parts) if isinstance(predictor, TELLS) else tell(predictor, parts)
-        for one, got in zip(group, told, strict=True):
-            one.outputs, one.latency_us, one.reason = got.outputs, got.latency_us, got.reason
-            one.outcome = Outcome.ERROR if got.reason else Outcome.DEADLINE if one.late else Outcome.OK
+        asked = one.asked
+        if id(asked) not in groups:
+            groups[id(asked)] = asked, []
+        groups[id(asked)][1].append(one)
+    for predictor, group in groups.values():
+        limit = group[0].limit.rows
+        for part in _divided(group, limit) if limit else (group,):
+            _ask(predictor, part)
 
 
-def stand_in(failed: Question) -> Question:
-    """The champion, asked instead. It was not drawn for this request, so it has no propensity."""
+def _ask(predictor: Answerer, group: Sequence[Question]) -> None:
+    parts = [one.request.columns for one in group]
+    told = predictor.tell(parts) if isinstance(predictor, TELLS) else tell(predictor, parts)
+    for one, got in zip(group, told, strict=True):
+        one.outputs, one.latency_us, one.reason = got.outputs, got.latency_us, got.reason
+        one.outcome = Outcome.ERROR if got.reason else OK
+        if one.request.deadline_ms and one.late and not got.reason:
+            one.outcome = Outcome.DEADLINE
+
+
+def _divided(group: Sequence[Question], most: int) -> list[list[Question]]:
+    """In order, in parts of at most so many rows; a request is not divided."""
+    parts: list[list[Question]] = []
+    room = 0
+    for one in group:
+        rows = one.request.columns.rows
+        if not parts or rows > room:
+            parts.append([])
+            room = most
+        parts[-1].append(one)
+        room -= rows
+    return parts
+
+
+def successor(failed: Question) -> str:
+    """Who answers where this one failed: the champion, then the fallbacks in their order; empty: nobody."""
+    chain = (failed.table.champion, *failed.serving.fallback)
+    place = chain.index(failed.variant) + 1 if failed.degraded or failed.variant == chain[0] else 0
+    for name in chain[place:]:
+        if name != failed.variant and name in failed.serving.predictors and failed.table.answers(name):
+            return name
+    return ""
+
+
+def stand_in(failed: Question, by: str = "") -> Question:
+    """The champion, or ``by``, asked instead. It was not drawn for this request, so it has no propensity."""
     table, request = failed.table, failed.request
+    name = by or table.champion
     if failed.away:  # the deadline was the variant's: whoever waits still gets an answer
         request = msgspec.structs.replace(request, deadline_ms=0.0)
-    return Question(request, table.champion, failed.serving, table, {}, failed.arrived, failed.done, degraded=True)
+    return Question(request, name, failed.serving, table, {}, failed.arrived, failed.done, degraded=True)

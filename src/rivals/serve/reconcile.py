@@ -28,7 +28,7 @@ from rivals.plugins import make
 from rivals.protocols import Policy, Predictor
 from rivals.serve.aside import Aside
 from rivals.serve.inputs import Inputs, merged
-from rivals.serve.question import Answerer, Serving, alone, answering, digests, shadowing
+from rivals.serve.question import Answerer, Asked, Serving, alone, answering, digests, shadowing
 from rivals.serve.runtimes import open_bundle
 from rivals.serve.shelf import Shelf, Shelved
 from rivals.values import SLOTS, Column, RoutingTable, Task
@@ -65,6 +65,10 @@ class EndpointConfig:
     redact: tuple[str, ...] = ()  # columns that are kept of none
     memory_mb: int = 8192  # that a variant in a process of its own may keep
     shelf_mb: int | None = None  # for variants that rules alone name, in each worker; None: all stay open
+    asked: Mapping[str, Asked] = field(default_factory=dict)  # how single variants are asked
+    fallback: tuple[str, ...] = ()  # who answers where the champion fails too
+    cors: tuple[str, ...] = ()  # origins whose pages may ask from a browser; "*" is any
+    access_log: bool = False
 
     @property
     def unit_header(self) -> str:
@@ -196,12 +200,12 @@ class Reconciler:
     def _load(self, table: RoutingTable) -> Serving:
         wanted, found, children = answering(table), dict(self._predictors), dict(self._children)
         shelved = self._shelve(table)
-        for digest in wanted.values():
+        for variant, digest in wanted.items():
             if digest in found or digest in children or digest in shelved:
                 continue
             folder = self._folder(digest)
-            if _apart(folder):
-                children[digest] = Aside(folder.parent, digest, 0, self.config.memory_mb)
+            if self._apart(variant, folder):
+                children[digest] = Aside(folder.parent, digest, 0, self.config.memory_mb, self._python(variant))
                 children[digest].ready()
             else:
                 found[digest] = open_bundle(folder, self._folder, found)
@@ -210,9 +214,11 @@ class Reconciler:
         asides = {}
         for variant, digest in shadowing(table).items():
             folder = self._folder(digest)
-            memory = self.config.memory_mb
-            asides[variant] = self._asides.get((variant, digest)) or Aside(folder.parent, digest, memory=memory)
-        serving = Serving(table, predictors, make(Policy, table.policy), Inputs(()), asides)
+            memory, python = self.config.memory_mb, self._python(variant)
+            kept = self._asides.get((variant, digest))
+            asides[variant] = kept or Aside(folder.parent, digest, memory=memory, python=python)
+        limits, fallback = self.config.asked, self.config.fallback
+        serving = Serving(table, predictors, make(Policy, table.policy), Inputs(()), asides, limits, fallback)
         for variant, signature in serving.signatures.items():
             if signature.task != self.config.task:
                 raise RivalsError(f"{variant!r} is for {signature.task}, the endpoint for {self.config.task}.")
@@ -234,7 +240,7 @@ class Reconciler:
         shelved = {}
         for arm in table.answering_by_name:
             folder = self._folder(arm.digest)
-            if arm.digest not in pinned and not _apart(folder):
+            if arm.digest not in pinned and not self._apart(arm.variant, folder):
                 one = self._shelved.get(arm.digest) or Shelved(folder, partial(self._open, folder), self._shelf)
                 if one.opened is None and self._shelf.has_room(one):
                     one.open()
@@ -255,6 +261,16 @@ class Reconciler:
             raise BundleError(f"{digest[:80]!r} is no digest of a bundle: 64 hexadecimal digits.")
         return self.bundles / digest
 
+    def _python(self, variant: str) -> str:
+        return self.config.asked[variant].python if variant in self.config.asked else ""
+
+    def _apart(self, variant: str, folder: Path) -> bool:
+        """Whether a process of its own is to answer from this bundle."""
+        try:
+            return bool(self._python(variant)) or read_manifest(folder).runtime == "child"
+        except BundleError:
+            return False  # whoever opens it says what is wrong
+
     def _changed(self, name: str) -> bool:
         try:
             stat = (self.run_dir / name).stat()
@@ -263,14 +279,6 @@ class Reconciler:
         now = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
         before, self._seen[name] = self._seen.get(name), now
         return now != before
-
-
-def _apart(folder: Path) -> bool:
-    """Whether only a process of its own can answer from this bundle."""
-    try:
-        return read_manifest(folder).runtime == "child"
-    except BundleError:
-        return False  # whoever opens it says what is wrong
 
 
 def _check(table: RoutingTable, endpoint: str) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hmac
 import logging
+import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -18,7 +19,7 @@ from rivals.plugins import nearest
 from rivals.serve.asks import Asks, text
 from rivals.serve.endpoint import Endpoint, Soon
 from rivals.serve.http import JSON, HttpRequest, Reply
-from rivals.serve.inputs import quote
+from rivals.serve.inputs import Inputs, quote
 from rivals.serve.journal import FeedbackLog
 from rivals.serve.metrics import EndpointTally, exposition
 from rivals.serve.reconcile import EndpointConfig, Reconciler
@@ -30,22 +31,23 @@ from rivals.values import Answer, Columns
 
 log = logging.getLogger("rivals.routes")
 
+Written = tuple[bytes, bytes, bytes]  # an answer's body, what it is, and further headers
+
 OPEN = {("v2", "health", "live"), ("v2", "health", "ready"), ("ping",)}  # what needs no token
 POSTED = {("invocations",), ("v2", "feedback"), ("v2", "repository", "index")}  # beside .../infer and ...:predict
+LARGE = 16 << 10  # bytes of an answer that is worth packing
 PREDICT = ":predict"
 TEXT, METRICS = b"text/plain; charset=utf-8", b"text/plain; version=0.0.4; charset=utf-8"
 JSON_KINDS = {b"", b"application/json"}
 OCTET = b"application/octet-stream"
 OCTETS = JSON_KINDS | {OCTET, b"application/x-www-form-urlencoded"}  # with tensors; clients differ in what they call it
+EXPOSED = b"X-Request-Id, X-Rivals-Variant, X-Rivals-Revision, X-Rivals-Degraded, X-Rivals-Feedback-Token"
+PREFLIGHT = (
+    b"Access-Control-Allow-Methods: GET, HEAD, POST\r\nAccess-Control-Max-Age: 600\r\n"
+    b"Access-Control-Allow-Headers: Authorization, Content-Type, X-Request-Id, X-Rivals-Unit, X-Rivals-Variant, "
+    b"X-Rivals-Deadline-Ms, X-Rivals-Feedback-Token\r\n"
+)
 BINARY = LENGTH.lower().encode()
-
-
-class Written(NamedTuple):
-    """An answer's body, what it is, and further headers."""
-
-    raw: bytes
-    kind: bytes = JSON
-    headers: bytes = b""
 
 
 class Routes:
@@ -69,10 +71,16 @@ class Routes:
         self._feedback_log, self._asks, self._counters, self._post = feedback_log, asks, counters, post
         self._typed = Typed(endpoint.serving.inputs)
         self._token = f"Bearer {token}".encode() if token else b""
+        self._cors = frozenset(origin.encode() for origin in config.cors)
 
     def handle(self, http: HttpRequest, reply: Reply) -> None:
         """Answer, now or later. Raises ``RequestError``."""
         path = _parts(http.path)
+        if self._cors and (origin := http.headers.get(b"origin")):
+            allowed = self._cross(origin, reply)
+            if allowed and http.method == "OPTIONS":
+                reply.send(200, b"", TEXT, PREFLIGHT)
+                return
         if self._token and path not in OPEN and not self._trusted(http):
             error = RequestError("This needs 'Authorization: Bearer <token>'.", 401)
             reply.refuse(error, b"WWW-Authenticate: Bearer\r\n")
@@ -115,11 +123,19 @@ class Routes:
             raise RequestError(f"The body is JSON, not {kind[:40].decode('latin-1')!r}; tensors need {LENGTH}.", 415)
         serving = self._endpoint.serving
         signature = serving.signature
+        if not length and (read := self._reader(serving.inputs).tensors(http.body)):
+            outputs = oip.wanted((), signature)
+
+            def plain(one: Answer) -> Written:
+                return oip.answer(one, name, signature, outputs)[0], JSON, b""
+
+            self._ask(http, reply, read[0], plain, variant, read[1])
+            return
         given = oip.infer(http.body, signature, serving.inputs.kinds, length)
 
         def write(one: Answer) -> Written:
             body, json = oip.answer(one, name, signature, given.outputs, given.binary)
-            return Written(body, OCTET if json else JSON, b"%b: %d\r\n" % (LENGTH.encode(), json) if json else b"")
+            return body, OCTET if json else JSON, b"%b: %d\r\n" % (LENGTH.encode(), json) if json else b""
 
         self._ask(http, reply, given.columns, write, variant, given.id)
 
@@ -129,12 +145,11 @@ class Routes:
         if kind == b"text/csv":
             columns = mlflow_wire.csv_rows(http.body, self._endpoint.serving.inputs.columns)
         elif kind in JSON_KINDS:
-            if self._typed.inputs is not (inputs := self._endpoint.serving.inputs):
-                self._typed = Typed(inputs)
-            columns = self._typed.read(http.body) or mlflow_wire.invocations(http.body)
+            read = self._reader(self._endpoint.serving.inputs).records(http.body)
+            columns = read or mlflow_wire.invocations(http.body)
         else:
             raise RequestError(f"The body is JSON or CSV, not {kind[:40].decode('latin-1')!r}.", 415)
-        self._ask(http, reply, columns, lambda one: Written(mlflow_wire.predictions(one)))
+        self._ask(http, reply, columns, _predictions)
 
     def _v1(self, name: str, http: HttpRequest, reply: Reply) -> None:
         """KServe's first protocol."""
@@ -142,7 +157,7 @@ class Routes:
         if _kind(http) not in JSON_KINDS:
             raise RequestError("The body is JSON.", 415)
         columns = mlflow_wire.instances(http.body, self._endpoint.serving.inputs.columns)
-        self._ask(http, reply, columns, lambda one: Written(mlflow_wire.predictions(one)))
+        self._ask(http, reply, columns, _predictions)
 
     def _ask(
         self,
@@ -155,7 +170,7 @@ class Routes:
     ) -> None:
         """From checked rows to an answer. Raises ``RequestError`` before anything is recorded."""
         request = self._asks.request(given, http.headers, variant, own_id)
-        echo = b"".join([b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in self._asks.known(request)])
+        echo = self._asks.known_lines(request)
 
         def done(answer: Answer | RequestError) -> None:
             if isinstance(answer, RequestError):
@@ -163,12 +178,14 @@ class Routes:
                 return
             told = echo + _told(answer.variant, answer.revision, answer.degraded)
             try:
-                body = write(answer)
+                body, kind, headers = write(answer)
+                if len(body) > LARGE and _unpacks(http.headers.get(b"accept-encoding", b"")):
+                    body, headers = _packed(body), headers + b"Content-Encoding: gzip\r\nVary: Accept-Encoding\r\n"
             except Exception:
                 log.exception("answer.failed variant=%s request=%s", answer.variant, answer.id)
                 reply.refuse(RequestError("This is our mistake; it is written down.", 500), told)
             else:
-                reply.send(200, body.raw, body.kind, headers=told + body.headers)
+                reply.send(200, body, kind, told + headers)
 
         self._endpoint.submit(request, http.arrived, done)
 
@@ -248,12 +265,47 @@ class Routes:
 
     # -- helpers -------------------------------------------------------------------------------------------
 
+    def _cross(self, origin: bytes, reply: Reply) -> bool:
+        """Tell a browser that a page of this origin may read the answer, if it may (WHATWG Fetch, CORS protocol)."""
+        allowed = origin in self._cors or b"*" in self._cors
+        reply.more = b"Vary: Origin\r\n"
+        if allowed:
+            reply.more += b"Access-Control-Allow-Origin: %b\r\nAccess-Control-Expose-Headers: %b\r\n" % (
+                origin,
+                EXPOSED,
+            )
+        return allowed
+
+    def _reader(self, inputs: Inputs) -> Typed:
+        if self._typed.inputs is not inputs:
+            self._typed = Typed(inputs)
+        return self._typed
+
     def _named(self, name: str) -> None:
         if name != self._config.name:
             raise RequestError(f"There is no endpoint {quote(name)}; this one is {self._config.name!r}.", 404)
 
     def _trusted(self, http: HttpRequest) -> bool:
         return hmac.compare_digest(http.headers.get(b"authorization", b""), self._token)
+
+
+def _predictions(one: Answer) -> Written:
+    return mlflow_wire.predictions(one), JSON, b""
+
+
+def _unpacks(accepted: bytes) -> bool:
+    """Whether a client says that it reads gzip (RFC 9110, 12.5.3)."""
+    for one in accepted.lower().split(b","):
+        name, _, weight = one.partition(b";")
+        if name.strip() in {b"gzip", b"x-gzip"}:
+            return not re.fullmatch(rb"\s*q=0(\.0*)?\s*", weight)
+    return False
+
+
+def _packed(body: bytes) -> bytes:
+    """Level 1: most of the gain, and the loop waits for it."""
+    packer = zlib.compressobj(1, wbits=31)
+    return packer.compress(body) + packer.flush()
 
 
 def _inflated(raw: bytes, encoding: bytes, most: int) -> bytes:

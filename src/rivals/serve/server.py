@@ -24,6 +24,7 @@ import msgspec
 import uvloop
 
 from rivals.errors import RivalsError
+from rivals.serve.access import AccessLog
 from rivals.serve.asks import Asks
 from rivals.serve.capture import Capture
 from rivals.serve.clock import Clock
@@ -47,7 +48,8 @@ SWEEP = 1.0  # seconds between two looks at the connections
 DRAIN = 10.0  # seconds that what is under way may take
 SHADOWS_DRAIN = 1.0  # and that shadows have after that: nobody waits for them
 FILES = 100  # descriptors that are no connections
-FULL = 1_000  # collections of the young to one of all: that one looks at every shadow that waits, and halts the loop
+YOUNG = 10_000  # objects made before the young are looked at: requests are many small ones, and none is in a circle
+FULL = 70  # of ten such looks each to one at all: that one looks at every shadow that waits, and halts the loop
 SWITCH = 0.0005  # seconds the shadows' thread may keep the interpreter while the loop waits
 
 
@@ -155,6 +157,9 @@ class _Worker:
             token=token,
         )
         self._http = Http(self._routes.handle, promised.max_body_bytes, _descriptors() - FILES)
+        self._access = AccessLog(run_dir, config.slot) if promised.access_log else None
+        if self._access:
+            self._http.access = self._access.told
 
     async def serve(self, stop: asyncio.Event, parent: int) -> None:
         """Listen and answer until ``stop``, or until ``parent`` is gone; then let everything end."""
@@ -168,8 +173,7 @@ class _Worker:
             await self._grpc.start()
         publish_obeyed(self._reconciler.run_dir, config.slot, self._endpoint.serving.table.revision)
         log.info("worker.started slot=%d pid=%d port=%d", config.slot, os.getpid(), config.port)
-        gc.freeze()  # what is loaded now stays; collections need not look at it
-        gc.set_threshold(*gc.get_threshold()[:2], FULL)
+        spare_collections()
         swept = time.monotonic()
         while not stop.is_set() and os.getppid() == parent:
             if serving := await self._reconciler.look():
@@ -200,6 +204,14 @@ class _Worker:
         self._feedback.close()
         self._journal.close()
         self._counters.close()
+        if self._access:
+            self._access.close()
+
+
+def spare_collections() -> None:
+    """What is loaded now stays, and collections need not look at it; what comes, they look at seldom."""
+    gc.freeze()
+    gc.set_threshold(YOUNG, 10, FULL)
 
 
 def _descriptors() -> int:

@@ -44,9 +44,10 @@ class Shadows:
         """Keep room for a question; False where there is none. What was admitted is ``put`` later."""
         lane = self._lanes.get(one.variant)
         if lane is None:
-            lane = self._lanes[one.variant] = _Lane(one.variant, self._back, self._pause)
+            pause = one.limit.wait or self._pause
+            lane = self._lanes[one.variant] = _Lane(one.variant, self._back, pause)
         size = _size(one.request.columns)
-        if not lane.take(one.request.columns.rows, size):
+        if not lane.take(one.request.columns.rows, size, one.limit.at_once):
             return False
         self._held[id(one)] = (lane, one, size)
         return True
@@ -86,22 +87,24 @@ class _Lane:
 
     def __init__(self, variant: str, back: Callable[[list[Question]], object], pause: float) -> None:
         self.waiting: queue.SimpleQueue[Question | None] = queue.SimpleQueue()
-        self._rows = self._bytes = 0
+        self._requests = self._rows = self._bytes = 0
         self._back, self._pause = back, pause
         # A daemon: a model that never returns must not keep the process.
         self.thread = threading.Thread(target=self._run, name=f"shadow {variant}", daemon=True)
         self.thread.start()
 
-    def take(self, rows: int, size: int) -> bool:
-        """Make room, where there is room."""
+    def take(self, rows: int, size: int, most: int = 0) -> bool:
+        """Make room, where there is room; ``most`` requests have it at once, if any number is said."""
         if self._rows and (self._rows + rows > ROWS or self._bytes + size > BYTES):
             return False
-        self._rows, self._bytes = self._rows + rows, self._bytes + size
+        if most and self._requests >= most:
+            return False
+        self._requests, self._rows, self._bytes = self._requests + 1, self._rows + rows, self._bytes + size
         return True
 
     def give(self, rows: int, size: int) -> None:
         """Give room back."""
-        self._rows, self._bytes = self._rows - rows, self._bytes - size
+        self._requests, self._rows, self._bytes = self._requests - 1, self._rows - rows, self._bytes - size
 
     def end(self) -> list[Question]:
         """Ask nothing more than what is being asked; the questions that still waited."""

@@ -166,7 +166,9 @@ def _cross_check(spec: ProjectSpec, lines: Lines) -> None:
 def _endpoint_names(spec: ProjectSpec) -> list[tuple[Path_, str]]:
     endpoint = spec.endpoint
     assert endpoint is not None
-    found: list[tuple[Path_, str]] = [(("endpoint", "shadows", i), name) for i, name in enumerate(endpoint.shadows)]
+    found: list[tuple[Path_, str]] = [(("endpoint", "shadows", i), s.variant) for i, s in enumerate(endpoint.shadows)]
+    found += [(("endpoint", "fallback", i), name) for i, name in enumerate(endpoint.fallback)]
+    found += [(("endpoint", "asked", name), name) for name in endpoint.asked]
     return [*found, (("endpoint", "champion"), endpoint.champion)] if endpoint.champion else found
 
 

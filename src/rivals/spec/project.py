@@ -6,89 +6,33 @@ shares may be written ``5%`` and lie in [0, 1] here. A plug-in is its name or ``
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, FiniteFloat, WithJsonSchema, model_validator
 
+from rivals.spec.parts import (
+    WRITTEN_SECONDS,
+    WRITTEN_SHARE,
+    Name,
+    Part,
+    Plugin,
+    Seconds,
+    Share,
+    as_plugin,
+    as_seconds,
+)
+from rivals.spec.serving import AskedSpec, Origin, ShadowSpec
 from rivals.spec.windows import ChangeWindow
 from rivals.values import Learned, Task, Use
 
-UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-
-
-def as_seconds(value: object) -> object:
-    """``"10m"`` -> 600.0; numbers are seconds already. Anything else is left for the type to refuse."""
-    if isinstance(value, str) and (found := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|[smhdw])\s*", value)):
-        return float(found[1]) * UNITS[found[2]]
-    if isinstance(value, str):
-        raise ValueError(f"{value!r} is not a duration; write a number and a unit, as 30s, 10m, 6h or 14d")
-    return value
-
-
-def as_share(value: object) -> object:
-    """``"5%"`` -> 0.05; numbers are shares already."""
-    if isinstance(value, str) and (found := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", value)):
-        return float(found[1]) / 100
-    if isinstance(value, str):
-        raise ValueError(f"{value!r} is not a share; write a percentage as 5% or a number as 0.05")
-    return value
-
-
-def as_plugin(value: object) -> object:
-    """``"name"`` or ``{use: name, with: {...}}`` -> ``Use``."""
-    if isinstance(value, str):
-        return Use(value)
-    if isinstance(value, Mapping):
-        if wrong := set(value) - {"use", "with"}:
-            raise ValueError(f"a plug-in has the keys use and with, not {', '.join(sorted(map(str, wrong)))}")
-        options = value.get("with") or {}
-        if not isinstance(value.get("use"), str) or not isinstance(options, Mapping):
-            raise ValueError("a plug-in is its name, or {use: name, with: {option: value}}")
-        return Use(value["use"], dict(options))
-    return value
-
-
-# What editors are told: values as they are written, not as they are read.
-WRITTEN_SECONDS = {
-    "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(ms|[smhdw])\s*$"}]
-}
-WRITTEN_SHARE = {
-    "anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*%\s*$"}]
-}
-WRITTEN_PLUGIN = {
-    "anyOf": [
-        {"type": "string"},
-        {
-            "type": "object",
-            "properties": {"use": {"type": "string"}, "with": {"type": ["object", "null"]}},
-            "required": ["use"],
-            "additionalProperties": False,
-        },
-    ]
-}
-WRITTEN_CAPTURE = {"anyOf": [*WRITTEN_SHARE["anyOf"], {"enum": ["all", "none"]}]}
-Seconds = Annotated[
-    float, BeforeValidator(as_seconds), Field(ge=0, allow_inf_nan=False), WithJsonSchema(WRITTEN_SECONDS)
-]
-Share = Annotated[
-    float, BeforeValidator(as_share), Field(ge=0, le=1, allow_inf_nan=False), WithJsonSchema(WRITTEN_SHARE)
-]
-Plugin = Annotated[Use, BeforeValidator(as_plugin), WithJsonSchema(WRITTEN_PLUGIN)]
 Event = Literal[
     "rollout.started", "rollout.grown", "rollout.promoted", "rollout.rolled_back", "rollout.held", "rollout.aborted",
     "rollout.paused", "rollout.resumed", "rollout.watched", "rollout.concluded", "rollout.notice", "rollout.judged",
     "fences", "preflight",
 ]  # fmt: skip
 MAIN = "main"  # the source itself, where a variant may name another set
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-
-
-class Part(BaseModel):
-    """A part of the project file: frozen, and closed to keys it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+WRITTEN_CAPTURE = {"anyOf": [*WRITTEN_SHARE["anyOf"], {"enum": ["all", "none"]}]}
 
 
 class SplitSpec(Part):
@@ -308,7 +252,12 @@ class EndpointSpec(Part):
     policy: Plugin = Use("split")
     memory_mb: int | None = Field(default=None, gt=0)  # of a worker, for variants that rules alone name
     champion: str | None = None  # who answers first; the recommended variant where nothing is said
-    shadows: tuple[str, ...] = ()
+    shadows: tuple[ShadowSpec, ...] = ()
+    asked: Mapping[Name, AskedSpec] = Field(default_factory=dict)  # how single variants are asked
+    fallback: tuple[str, ...] = ()  # who answers where the champion fails too, in this order
+    max_body_mb: int = Field(default=16, gt=0, le=1024)  # of a request, as it is read
+    cors: tuple[Origin, ...] = ()  # whose pages may ask from a browser; none where nothing is said
+    access_log: bool = False  # a line for each HTTP request, in the run directory
     autonomy: Literal["observe", "recommend", "act"] = "recommend"
     rollout: RolloutSpec = RolloutSpec()
     feedback: FeedbackSpec = FeedbackSpec()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -151,6 +152,11 @@ def answer(
     given: Answer, endpoint: str, signature: Signature, outputs: Sequence[str], raw: Collection[str] = ()
 ) -> tuple[bytes, int]:
     """An answer as a body, and how much of it is JSON: 0 where all is. Outputs in ``raw`` come as bytes."""
+    if not raw and len(outputs) == 1 and outputs[0] != "label":  # as nearly always
+        rows = given.outputs
+        data = rows[0] if len(rows) == 1 else [value for row in rows for value in row]
+        told = _around(endpoint, given.variant, outputs[0])
+        return told % (_encode(given.id), len(rows), len(rows[0]), _encode(data)), 0
     tensors = [output(name, given.outputs, signature) for name in outputs]
     tail = []
     for tensor in tensors:
@@ -159,6 +165,15 @@ def answer(
             tensor["parameters"] = {binary.SIZE: len(tail[-1])}
     head = _encode({"model_name": endpoint, "model_version": given.variant, "id": given.id, "outputs": tensors})
     return (b"".join([head, *tail]), len(head)) if tail else (head, 0)
+
+
+@lru_cache(1_024)
+def _around(endpoint: str, variant: str, name: str) -> bytes:
+    """The body of an answer with one tensor of numbers, but for its id, its shape and its data."""
+    head = {"model_name": endpoint, "model_version": variant}
+    tensor = _encode({"name": name, "datatype": "FP64"})[:-1].replace(b"%", b"%%")
+    told = _encode(head)[:-1].replace(b"%", b"%%")
+    return told + b',"id":%b,"outputs":[' + tensor + b',"shape":[%d,%d],"data":%b}]}'
 
 
 def server() -> dict[str, Any]:
