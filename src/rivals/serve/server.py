@@ -28,6 +28,7 @@ from rivals.serve.asks import Asks
 from rivals.serve.capture import Capture
 from rivals.serve.clock import Clock
 from rivals.serve.endpoint import Endpoint
+from rivals.serve.exposition import publish_exemplars
 from rivals.serve.http import Http
 from rivals.serve.journal import FeedbackLog, Journal
 from rivals.serve.metrics import Counters, EndpointTally
@@ -128,7 +129,7 @@ class _Worker:
         loop, run_dir = asyncio.get_running_loop(), reconciler.run_dir
         self._journal = Journal(run_dir, config.slot, promised.name)  # first: it holds the slot
         self._counters = Counters(run_dir / "metrics", config.slot)
-        tally = EndpointTally(self._counters, promised.name)
+        self._tally = tally = EndpointTally(self._counters, promised.name)
         self._feedback = FeedbackLog(run_dir, config.slot)
         post = loop.call_soon_threadsafe
         rng = Random()  # noqa: S311 -- who is paired with a shadow is no secret
@@ -179,6 +180,8 @@ class _Worker:
             if time.monotonic() - swept >= SWEEP:
                 swept = time.monotonic()
                 self._http.sweep()
+                if found := self._tally.exemplars():
+                    await asyncio.to_thread(publish_exemplars, self._reconciler.run_dir, config.slot, found)
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), LOOK)
         self._routes.draining = True
