@@ -8,15 +8,20 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rivals.errors import Conflict, RivalsError
 from rivals.flows.archive import Keeper
+from rivals.flows.gauges import Gauges
 from rivals.flows.rollout import tick
 from rivals.flows.webhooks import couriers
 from rivals.flows.workspace import Workspace
 from rivals.serve import entries
 from rivals.serve.reconcile import publish_lease, publish_table, read_table
 from rivals.values import Phase
+
+if TYPE_CHECKING:
+    from rivals.flows.traces import Spans
 
 log = logging.getLogger("rivals.control")
 
@@ -38,17 +43,25 @@ class Control:
     stopped: threading.Event = field(default_factory=threading.Event)
     _mirror: subprocess.Popen[bytes] | None = None
     _keeper: Keeper = field(init=False)
+    _spans: Spans | None = None
     _publishing: threading.Lock = field(default_factory=threading.Lock)
     _behind: bool = True  # MLflow may not know the table in force
 
     def __post_init__(self) -> None:
         self._keeper = Keeper(self.workspace)
+        if url := self.workspace.spec.monitoring.traces:
+            from rivals.flows.traces import Spans  # noqa: PLC0415 -- an extra, and only where traces are wanted
+
+            self._spans = Spans(self.workspace.endpoint.name, url)
 
     def run(self) -> None:
         """Go round until stopped. A round that fails is told and tried again; the lease then runs out by itself."""
         follower = threading.Thread(target=self._follow, name="publisher")
         follower.start()
         beside = couriers(self.workspace)
+        gauges = Gauges(self.workspace)
+        watcher = threading.Thread(target=gauges.run, name="gauges", daemon=True)  # a figure holds up no ending
+        watcher.start()
         while not self.stopped.is_set():
             started = time.monotonic()
             try:
@@ -59,6 +72,10 @@ class Control:
                 log.exception("control.round_failed endpoint=%s", self.workspace.endpoint.name)
             self.stopped.wait(max(0.0, PERIOD[self.clock] - (time.monotonic() - started)))
         follower.join()
+        gauges.stopped.set()
+        watcher.join(LAST_WORD)
+        if self._spans is not None:
+            self._spans.close()
         for courier, thread in beside:
             courier.stopped.set()
             thread.join(LAST_WORD)
@@ -80,7 +97,7 @@ class Control:
 
     def round(self) -> None:
         """Ship, judge, publish, renew."""
-        ship(self.workspace)
+        ship(self.workspace, self._spans)
         newest = self.workspace.store.latest_time(self.workspace.endpoint.name)
         now = (newest or 0.0) if self.clock == "replay" else time.time()
         if newest is not None:
@@ -100,12 +117,14 @@ class Control:
             self._mirror = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 -- ourselves
 
 
-def ship(workspace: Workspace) -> int:
+def ship(workspace: Workspace, spans: Spans | None = None) -> int:
     """Move what the workers wrote down into the store, each batch once; returns how many entries."""
     store, run_dir, shipped = workspace.store, workspace.run_dir, 0
     while batches := entries.read(run_dir, store.cursors(), BATCH):
         for batch in batches:
             store.ship(batch.file, batch.seq, batch.opens, batch.closes, batch.feedback, batch.inputs)
+            if spans is not None:
+                spans.take(batch.turns)
             shipped += len(batch.opens) + len(batch.closes) + len(batch.feedback)
     entries.forget(run_dir, store.cursors())
     return shipped

@@ -49,6 +49,8 @@ def serve_project(
         secure.context()  # refused here, not by every worker
     if grpc_port and find_spec("grpc") is None:
         raise MissingExtra("--grpc-port needs the package grpcio: pip install 'rivals[grpc]'.")
+    if workspace.spec.monitoring.traces and not _installed("opentelemetry.exporter.otlp.proto.http"):
+        raise MissingExtra("monitoring.traces needs OpenTelemetry: pip install 'rivals[otel]'.")
     check_secret(workspace)
     first_table(workspace)
     publish_endpoint(workspace.run_dir, endpoint_config(workspace, clock))
@@ -68,6 +70,13 @@ def serve_project(
         say(f"grpc: {host}:{grpc_port}, inference.GRPCInferenceService")
     say(f"control: {scheme}://{host}:{control_port}/api/status")
     Supervisor(configs, [control]).run()
+
+
+def _installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even its parent
+        return False
 
 
 def first_table(workspace: Workspace) -> RoutingTable:
@@ -137,4 +146,5 @@ def endpoint_config(workspace: Workspace, clock: Clock) -> EndpointConfig:
         redact=capture.redact,
         memory_mb=workspace.spec.limits.memory_mb,
         shelf_mb=endpoint.memory_mb,
+        traced=workspace.spec.monitoring.traces is not None,
     )

@@ -46,10 +46,15 @@ def exposition(run_dir: Path, table: RoutingTable | None, *, openmetrics: bool =
 
 def everything(run_dir: Path, table: RoutingTable | None) -> dict[str, float]:
     """Every series and its value; buckets hold all that is below their bound."""
-    found = totals(run_dir / "metrics")
+    found = gathered(run_dir, table)
     for metric in TABLE:
         found |= bucketed(found, metric) if metric.kind == "histogram" else {}
-    found |= _published(run_dir)
+    return found
+
+
+def gathered(run_dir: Path, table: RoutingTable | None) -> dict[str, float]:
+    """Every series and its value; a bucket holds what fell between its bound and the one below."""
+    found = totals(run_dir / "metrics") | _published(run_dir)
     if table is not None:
         found |= used(run_dir, table)
         for arm in table.arms:
@@ -80,7 +85,8 @@ def wants_openmetrics(accept: bytes) -> bool:
 def publish_gauges(run_dir: Path, source: str, samples: Mapping[str, float]) -> None:
     """Let every exposition show these, by series (``rivals.metrics.series``), instead of what ``source`` told before.
 
-    Raises ``RivalsError`` where the table has no such metric.
+    A histogram's buckets come apart, each without what is below it. Raises ``RivalsError`` where the table has no
+    such metric.
     """
     for one in samples:
         series(one.partition("{")[0])

@@ -138,7 +138,8 @@ class Question(msgspec.Struct, eq=False):
         request, revision = self.request, self.table.revision
         shadow, rows = self.done is None, request.columns.rows
         name, unit, slices = request.id, request.unit, self.serving.inputs.slices_of(request.columns)
-        return Opened(name, rows, self.variant, shadow, revision, request.time, unit, self.propensity, slices=slices)
+        time, trace = request.time, request.trace
+        return Opened(name, rows, self.variant, shadow, revision, time, unit, self.propensity, None, slices, trace)
 
     def closed(self) -> Closed:
         """For the journal."""

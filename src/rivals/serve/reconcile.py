@@ -64,6 +64,7 @@ class EndpointConfig:
     capture: float = 0.0  # share of the requests whose inputs are kept
     redact: tuple[str, ...] = ()  # columns that are kept of none
     memory_mb: int = 8192  # that a variant in a process of its own may keep
+    traced: bool = False  # every request has a trace
     shelf_mb: int | None = None  # for variants that rules alone name, in each worker; None: all stay open
 
     @property

@@ -136,7 +136,8 @@ class _Worker:
         capture = Capture(promised.capture, promised.redact) if promised.capture else None
         self._endpoint = Endpoint(serving, self._journal, tally, loop.call_soon, post, loop.call_later, rng, capture)
         tokens = Tokens(read_key(run_dir), promised.keep) if promised.signed else None
-        asks = Asks(self._endpoint, Clock(config.clock == "replay"), promised.unit_header, tokens)
+        clock = Clock(config.clock == "replay")
+        asks = Asks(self._endpoint, clock, promised.unit_header, tokens, traced=promised.traced)
         self._grpc: GrpcServer | None = None
         if config.grpc_port:
             from rivals.serve.grpc_server import GrpcServer  # noqa: PLC0415 -- an extra, and tenths of a second
