@@ -82,7 +82,7 @@ def test_a_bucket_names_its_last_request(run_dir: Path) -> None:
             if one.exemplar:
                 found[one.labels["variant"], one.labels["le"]] = one.exemplar
     assert found["a", "0.01"].labels["request_id"] in {"a-0-2", "a-1-2"}
-    assert found[NAMES[1], "1.0"].labels["request_id"].startswith(NAMES[1])
+    assert (NAMES[1], "1.0") not in found  # quotes in an id lead parsers astray
     assert found["a", "0.01"].value == 0.01
     assert "# {" not in exposition(run_dir, TABLE_IN_FORCE).decode()
 

@@ -25,6 +25,7 @@ OPENMETRICS = b"application/openmetrics-text; version=1.0.0; charset=utf-8"
 T = TypeVar("T")
 
 ROOM = 128  # letters that OpenMetrics leaves the labels of an exemplar
+AWKWARD = set('"\\\n')  # letters that some parsers do not find their way out of
 
 
 def exposition(run_dir: Path, table: RoutingTable | None, *, openmetrics: bool = False) -> bytes:
@@ -149,10 +150,9 @@ def _told(exemplar: Exemplar | None) -> str:
     label, value = (
         ("trace_id", exemplar.about.split("-")[1]) if _traced(exemplar.about) else ("request_id", exemplar.about)
     )
-    if len(label) + len(value) > ROOM:
+    if len(label) + len(value) > ROOM or AWKWARD & set(value):
         return ""
-    told = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f' # {{{label}="{told}"}} {exemplar.seconds:.9g} {exemplar.time:.3f}'
+    return f' # {{{label}="{value}"}} {exemplar.seconds:.9g} {exemplar.time:.3f}'
 
 
 def _traced(about: str) -> bool:

@@ -37,9 +37,10 @@ def lines(now: Mapping[str, float], sent: Mapping[str, float]) -> Iterator[str]:
         tags = ",".join(f"{_tag(label)}:{_clean(told)}" for label, told in labels.items())
         if metric.kind == "gauge":
             yield f"rivals.{_short(metric)}:{value:.10g}|g|#{tags}"
-        elif value > (before := sent.get(one, 0.0)):
+        elif value != (before := sent.get(one, 0.0)):
             part = name.removeprefix(metric.name) or "_count"
-            yield f"rivals.{_short(metric)}.{part[1:]}:{value - before:.10g}|c|#{tags}"
+            more = value - before if value > before else value  # less: its process began again
+            yield f"rivals.{_short(metric)}.{part[1:]}:{more:.10g}|c|#{tags}"
 
 
 def datagrams(said: Iterable[str]) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from rivals.observe.monitoring.rules import AWAY, FEW, MONTH, Promise
+from rivals.observe.monitoring.rules import FEW, MONTH, Promise, rules
 
 OK = 'rivals_requests_total{endpoint="e",variant="a",outcome="ok"}'
 ERROR = 'rivals_requests_total{endpoint="e",variant="a",outcome="error"}'
@@ -24,58 +24,63 @@ def proofs(rules_file: str, promise: Promise) -> dict[str, Any]:
     quick = f'rivals_request_duration_seconds_bucket{{endpoint="e",variant="a",le="{promise.latency_seconds}"}}'
     harm = 'rivals_evidence{endpoint="e",judge="failures",claim="harm",pair="a/b"}'
     cases = [
-        _case("a burst of failures pages", {OK: _of(600, 1 - fast), ERROR: _of(600, fast)}, "2h", _burns(True, True)),
-        _case("a slow leak is a ticket", {OK: _of(600, 1 - mild), ERROR: _of(600, mild)}, "4d", _burns(False, True)),
-        _case("all is well", {OK: _of(600, 1.0), ERROR: _of(600, 0.0)}, "4d", _burns(False, False)),
+        _case("a burst of failures pages", {OK: _of(600, 1 - fast), ERROR: _of(600, fast)}, "1h", _burns(True, True)),
+        _case("a slow leak is a ticket", {OK: _of(600, 1 - mild), ERROR: _of(600, mild)}, "1h", _burns(False, True)),
+        _case("all is well", {OK: _of(600, 1.0), ERROR: _of(600, 0.0)}, "1h", _burns(False, False)),
         _case(
             "what the champion answered instead is no failure",
             {OK: _of(600, 1.0), ERROR: _of(600, fast), STAND_IN: _of(600, fast)},
-            "2h",
+            "1h",
             _burns(False, False),
         ),
-        _case("a refused request is a failure", {OK: _of(600, 1.0), BUSY: _of(600, fast)}, "2h", _burns(True, True)),
+        _case("a refused request is a failure", {OK: _of(600, 1.0), BUSY: _of(600, fast)}, "1h", _burns(True, True)),
         _case(
             "few requests page by evidence, not by rate",
             {
                 OK: _of(6, 0.5),
                 ERROR: _of(6, 0.5),
-                'rivals_objective_evidence{endpoint="e",objective="availability"}': f"{MONTHLY + 1:.3f}x6000",
-                'rivals_objective_evidence{endpoint="e",objective="latency"}': f"{MONTHLY - 1:.3f}x6000",
+                'rivals_objective_evidence{endpoint="e",objective="availability"}': f"{MONTHLY + 1:.3f}x60",
+                'rivals_objective_evidence{endpoint="e",objective="latency"}': f"{MONTHLY - 1:.3f}x60",
             },
-            "2h",
+            "1h",
             {**_burns(False, False), "RivalsObjectiveMissed": [{"objective": "availability"}]},
         ),
         _case(
             "many requests page by rate, not by evidence",
             {
                 OK: _of(600, 1.0),
-                'rivals_objective_evidence{endpoint="e",objective="availability"}': f"{MONTHLY + 1:.3f}x6000",
+                'rivals_objective_evidence{endpoint="e",objective="availability"}': f"{MONTHLY + 1:.3f}x60",
             },
-            "2h",
+            "1h",
             {**_burns(False, False), "RivalsObjectiveMissed": []},
         ),
         _case(
             "slow answers page",
             {OK: _of(600, 1.0), quick: _of(600, 0.8), COUNT: _of(600, 1.0)},
-            "2h",
+            "1h",
             {"RivalsLatencyBurns": [{"objective": "latency"}], "RivalsAvailabilityBurns": []},
         ),
-        _case("harm is a ticket", {harm: f"0x10 {promise.harm + 0.1:.4f}x20"}, "25m", {"RivalsChallengerHarms": [{}]}),
-        _case("less than proof is not", {harm: f"{promise.harm - 0.1:.4f}x30"}, "25m", {"RivalsChallengerHarms": []}),
+        _case("harm is a ticket", {harm: f"0x10 {promise.harm + 0.1:.4f}x20"}, "30m", {"RivalsChallengerHarms": [{}]}),
+        _case("less than proof is not", {harm: f"{promise.harm - 0.1:.4f}x30"}, "30m", {"RivalsChallengerHarms": []}),
         _case(
             "the control process is missed",
             {'rivals_control_round_timestamp_seconds{endpoint="e"}': "0x30"},
-            f"{AWAY // 60 + 1}m",
+            "10m",
             {"RivalsControlAway": [{}]},
         ),
-        _case("so is the server", {'up{job="rivals",instance="i"}': "1 0x30"}, "5m", {"RivalsDown": [{}]}),
+        _case("so is the server", {'up{job="rivals",instance="i"}': "1 0x30"}, "20m", {"RivalsDown": [{}]}),
     ]
-    return {"rule_files": [rules_file], "evaluation_interval": "1m", "tests": cases}
+    return {
+        "rule_files": [rules_file],
+        "evaluation_interval": "10m",
+        "group_eval_order": [group["name"] for group in rules(promise)["groups"]],
+        "tests": cases,
+    }
 
 
 def _of(a_minute: float, share: float) -> str:
-    """A counter that grows by a share of so many requests a minute, for four days."""
-    return f"0+{a_minute * share:.9g}x5760"
+    """A counter that grows by a share of so many requests a minute, for an hour."""
+    return f"0+{a_minute * share:.9g}x60"
 
 
 def _burns(page: bool, ticket: bool) -> dict[str, list[dict[str, str]]]:
