@@ -87,7 +87,7 @@ def make_app(workspace: Workspace, clock: str) -> Starlette:
         return start_rollout(workspace, *names, strategy=strategy, by=_by(body), force=_flag(body, "force"))
 
     routes = [
-        Route("/metrics", lambda request: _metrics(workspace, request), methods=["GET"]),
+        _metrics(workspace),
         _get("/api/clock", clocks),
         _get("/api/status", lambda _: status_of(workspace)),
         _get("/api/rollout", lambda _: rollout_of(workspace)),
@@ -131,10 +131,14 @@ def openapi(routes: list[Route]) -> dict[str, Any]:
     return {"openapi": "3.1.0", "info": {"title": "rivals control", "version": "1"}, "paths": paths}
 
 
-async def _metrics(workspace: Workspace, request: Request) -> Response:
+def _metrics(workspace: Workspace) -> Route:
     """The same figures as the data plane's."""
-    raw, kind = await run_in_threadpool(metrics_of, workspace, request.headers.get("accept", ""))
-    return Response(raw, media_type=kind)
+
+    async def endpoint(request: Request) -> Response:
+        raw, kind = await run_in_threadpool(metrics_of, workspace, request.headers.get("accept", ""))
+        return Response(raw, headers={"Content-Type": kind})
+
+    return Route("/metrics", endpoint, methods=["GET"])
 
 
 def _steering(workspace: Workspace, name: str) -> Callable[[Request, Any], Any]:
