@@ -13,9 +13,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import yaml
@@ -30,6 +31,7 @@ from .watchers import Agent, Listener, Watcher, alertmanager, free_port, prometh
 
 pytestmark = pytest.mark.slow
 
+T = TypeVar("T", Server, Watcher, Listener, Agent)
 KILLS = 20
 MONITORING = """
 monitoring: {{availability: 99%, alerts: "{hook}/alerts", dogstatsd: "{agent}", traces: "{collector}"}}
@@ -61,22 +63,25 @@ def world(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[W
         part(name)
     home = tmp_path_factory.mktemp("watched")
     project = Path(shutil.copytree(trained, home / "toy", symlinks=True))
-    hook, collector, agent = Listener(), Listener(), Agent()
-    file = project / "rivals.yaml"
-    at_once = file.read_text().replace("label_delay: 1h", "label_delay: 0s")
-    file.write_text(at_once + MONITORING.format(hook=hook.url, agent=agent.address, collector=collector.url))
-    server = Server(project, workers=2)
-    folder, ports = project / "monitoring", (free_port(), free_port())
-    done = rivals("export", "monitoring", "--target", f"127.0.0.1:{server.port}", cwd=project)
-    assert done.returncode == 0, done.stderr
-    config = yaml.safe_load((folder / "prometheus.yml").read_text())
-    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}  # a story has no minutes
-    config["alerting"]["alertmanagers"] = [{"static_configs": [{"targets": [f"127.0.0.1:{ports[1]}"]}]}]
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    watchers = [prometheus(folder, ports[0]), alertmanager(folder, ports[1])]
-    yield World(server, *watchers, hook, collector, agent, folder)
-    for one in (server, *watchers, hook, collector, agent):
-        one.stop()
+    file, folder, ports = project / "rivals.yaml", project / "monitoring", (free_port(), free_port())
+    with ExitStack() as stack:
+
+        def kept(one: T) -> T:
+            stack.callback(one.stop)
+            return one
+
+        hook, collector, agent = kept(Listener()), kept(Listener()), kept(Agent())
+        at_once = file.read_text().replace("label_delay: 1h", "label_delay: 0s")
+        file.write_text(at_once + MONITORING.format(hook=hook.url, agent=agent.address, collector=collector.url))
+        server = kept(Server(project, workers=2))
+        done = rivals("export", "monitoring", "--target", f"127.0.0.1:{server.port}", cwd=project)
+        assert done.returncode == 0, done.stderr
+        config = yaml.safe_load((folder / "prometheus.yml").read_text())
+        config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}  # a story has no minutes
+        config["alerting"]["alertmanagers"] = [{"static_configs": [{"targets": [f"127.0.0.1:{ports[1]}"]}]}]
+        (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+        watchers = kept(prometheus(folder, ports[0])), kept(alertmanager(folder, ports[1]))
+        yield World(server, *watchers, hook, collector, agent, folder)
 
 
 class Load(threading.Thread):
