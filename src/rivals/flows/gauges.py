@@ -29,7 +29,7 @@ from rivals.observe.monitoring.rules import Promise
 from rivals.observe.objectives import Detector, asked, look
 from rivals.registry import schema
 from rivals.registry.lags import Lags, lags_key
-from rivals.serve.exposition import gathered, publish_gauges, replace
+from rivals.serve.exposition import everything, publish_gauges, replace
 from rivals.serve.metrics import totals
 from rivals.serve.processes import as_series, usage
 from rivals.values import Phase, Rollout
@@ -84,7 +84,7 @@ class Gauges:
         address = self.workspace.spec.monitoring.agent
         if address is None:
             return
-        now = gathered(self.workspace.run_dir, self.workspace.table())
+        now = everything(self.workspace.run_dir, self.workspace.table())
         path = self.workspace.run_dir / "metrics" / "dogstatsd.sent"
         try:
             sent = msgspec.json.decode(path.read_bytes(), type=dict[str, float])

@@ -34,6 +34,7 @@ def test_each_kind_has_its_form() -> None:
     now = {
         OK: 3.0,
         series(f"{bucket}_bucket", endpoint="e", variant="a", le="0.1"): 2.0,
+        series(f"{bucket}_bucket", endpoint="e", variant="a", le="+Inf"): 4.0,
         series(f"{bucket}_sum", endpoint="e", variant="a"): 0.5,
         step: 2.0,
         series("rivals_process_cpu_seconds_total", endpoint="e", process="worker", worker="0"): 1.5,
@@ -41,6 +42,7 @@ def test_each_kind_has_its_form() -> None:
     assert list(lines(now, {OK: 1.0})) == [
         "rivals.requests.count:2|c|#endpoint:e,variant:a_b,outcome:ok",
         "rivals.request_duration_seconds.bucket:2|c|#endpoint:e,variant:a,upper_bound:0.1",
+        "rivals.request_duration_seconds.bucket:4|c|#endpoint:e,variant:a,upper_bound:inf",
         "rivals.request_duration_seconds.sum:0.5|c|#endpoint:e,variant:a",
         "rivals.rollout_step:2|g|#endpoint:e,variant:b",
         "rivals.process.cpu_seconds.count:1.5|c|#endpoint:e,process:worker,worker:0",

@@ -1,7 +1,7 @@
 """What Datadog gets: a file for its agent's OpenMetrics check, or the same figures as DogStatsD datagrams.
 
 Both ways a metric has one name: ``rivals_requests_total`` is ``rivals.requests.count``, a histogram has ``.bucket``
-(with the tag ``upper_bound``), ``.sum`` and ``.count``, and a gauge is itself.
+(cumulative, with the tag ``upper_bound``), ``.sum`` and ``.count``, and a gauge is itself.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 from rivals.metrics import PARTS, TABLE, Metric, read
 
+TAGS = {"le": "upper_bound", "version": "rivals_version"}
 MOST = 1_432  # bytes of a datagram: what passes any network whole
 
 
@@ -21,20 +22,20 @@ def check(url: str) -> dict[str, Any]:
         "openmetrics_endpoint": url,
         "namespace": "rivals",
         "metrics": names,
-        "collect_counters_with_distributions": False,
-        "exclude_labels": [],
+        "tag_by_endpoint": False,  # that is the address, and the tag is ours
+        "rename_labels": {"version": TAGS["version"]},  # a tag that Datadog keeps for the service's
     }
     return {"init_config": {}, "instances": [instance]}
 
 
 def lines(now: Mapping[str, float], sent: Mapping[str, float]) -> Iterator[str]:
-    """DogStatsD lines: what was counted since ``sent``, and gauges as they are; by series, buckets not cumulative."""
+    """DogStatsD lines: what was counted since ``sent``, and gauges as they are; by series."""
     for one, value in now.items():
         name, labels = read(one)
         metric = PARTS.get(name)
         if metric is None:
             continue
-        tags = ",".join(f"{_tag(label)}:{_clean(told)}" for label, told in labels.items())
+        tags = ",".join(f"{TAGS.get(label, label)}:{_clean(told)}" for label, told in labels.items())
         if metric.kind == "gauge":
             yield f"rivals.{_short(metric)}:{value:.10g}|g|#{tags}"
         elif value != (before := sent.get(one, 0.0)):
@@ -65,10 +66,6 @@ def _short(metric: Metric) -> str:
     return _exposed(metric).removeprefix("rivals_").replace("process_", "process.", 1)
 
 
-def _tag(label: str) -> str:
-    return "upper_bound" if label == "le" else label
-
-
 def _clean(told: str) -> str:
-    """A tag's value without the letters that end it."""
-    return told.translate({ord(letter): "_" for letter in "|,#\n"})
+    """A tag's value without the letters that end it, and infinity in Datadog's form."""
+    return "inf" if told == "+Inf" else told.translate({ord(letter): "_" for letter in "|,#\n"})
