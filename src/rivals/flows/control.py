@@ -75,7 +75,9 @@ class Control:
         gauges.stopped.set()
         watcher.join(LAST_WORD)
         if self._spans is not None:
-            self._spans.close()
+            closing = threading.Thread(target=self._spans.close, daemon=True)  # a collector that is away stops nobody
+            closing.start()
+            closing.join(LAST_WORD)
         for courier, thread in beside:
             courier.stopped.set()
             thread.join(LAST_WORD)
