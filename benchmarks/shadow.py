@@ -92,7 +92,7 @@ def counters() -> Counter[str]:
     """The worker's shadow counters, by outcome."""
     with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/metrics") as reply:
         lines = [line.rsplit(" ", 1) for line in reply.read().decode().splitlines()]
-    return Counter({name.split('"')[1]: int(float(n)) for name, n in lines if name.startswith("rivals_shadow_total{")})
+    return Counter({name.split('"')[5]: int(float(n)) for name, n in lines if name.startswith("rivals_shadow_total{")})
 
 
 def bodies() -> list[object]:

@@ -10,6 +10,8 @@ import argparse
 import asyncio
 import os
 import shutil
+import signal
+import subprocess
 import sys
 import time
 from contextlib import contextmanager
@@ -22,6 +24,7 @@ os.chdir(HERE)
 
 import numpy as np  # noqa: E402 -- the modules beside this file come first
 from replay import Replay, Server, scores_by_sklearn  # noqa: E402
+from watch import watched  # noqa: E402
 
 import rivals  # noqa: E402
 from rivals.app.show import built_table, explain_text, leaderboard_table  # noqa: E402
@@ -58,10 +61,14 @@ def main() -> int:
 
 
 def up() -> int:
-    """Serve the demo's champion on the wall clock until stopped."""
+    """Serve the demo's champion on the wall clock until stopped, with who watches it."""
     project = rivals.Project("rivals.yaml")
     print(built_table(project.train()))
-    os.execv(sys.executable, [sys.executable, "-m", "rivals", "serve", "--workers", "2"])
+    with watched(project):
+        server = subprocess.Popen([sys.executable, "-m", "rivals", "serve", "--workers", "2"])
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: server.terminate())
+        return server.wait()
 
 
 def story() -> int:

@@ -180,6 +180,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     pin: str = ""  # a variant asked for by name
     deadline_ms: float = 0.0  # 0: none
     headers: Mapping[str, str] = {}  # those the policy looks at, by name in lower case
+    trace: str = ""  # its W3C traceparent, where traces are wanted and it has one
 
 
 class Choice(msgspec.Struct, frozen=True, gc=False):

@@ -69,12 +69,15 @@ class Tape:
         self.opened = [*getattr(self, "opened", []), *opened]
         return self.writable
 
-    def request(self, variant: str, outcome: Outcome, seconds: float) -> None:
+    def request(self, variant: str, outcome: Outcome, seconds: float, about: str = "") -> None:
         self.counts["request", variant, outcome.value] += 1
         assert seconds >= 0
 
-    def shadow(self, outcome: Outcome) -> None:
+    def shadow(self, variant: str, outcome: Outcome) -> None:
         self.counts["shadow", outcome.value] += 1
+
+    def degraded(self, reason: str) -> None:
+        self.counts["degraded", reason] += 1
 
     def shed(self, reason: str) -> None:
         self.counts["shed", reason] += 1

@@ -1,4 +1,4 @@
-"""Counters: they survive their process, add up over workers, and read as Prometheus wants them."""
+"""Counters: they survive their process and add up over workers."""
 
 from __future__ import annotations
 
@@ -7,18 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from rivals.serve.metrics import METRICS, Counters, EndpointTally, exposition
-from rivals.statistics.assignment import slots
-from rivals.values import Arm, Outcome, RoutingTable
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-TABLE = RoutingTable("toy", 1, "a", (Arm("a", "1", 0.75), Arm('b"\\', "2", 0.25)), "s", slots([0.75, 0.25]))
+from rivals.metrics import series
+from rivals.serve.metrics import Counters, EndpointTally, answered, totals
+from rivals.values import Outcome
 
-
-def lines(folder: Path) -> dict[str, float]:
-    told = [
-        line.rpartition(" ") for line in exposition(folder, TABLE).decode().splitlines() if not line.startswith("#")
-    ]
-    return {series: float(value) for series, _, value in told}
+OK = series("rivals_requests_total", endpoint="toy", variant="a", outcome="ok")
+TOOK = "rivals_request_duration_seconds"
 
 
 def test_workers_add_up(tmp_path: Path) -> None:
@@ -26,19 +23,11 @@ def test_workers_add_up(tmp_path: Path) -> None:
         tally = EndpointTally(Counters(tmp_path, slot), "toy")
         for _ in range(times):
             tally.request("a", Outcome.OK, 0.002)
-    told = lines(tmp_path)
-    assert told['rivals_requests_total{endpoint="toy",variant="a",outcome="ok"}'] == 7
-    assert told['rivals_request_duration_seconds_count{endpoint="toy",variant="a"}'] == 7
-    assert told['rivals_request_duration_seconds_bucket{endpoint="toy",variant="a",le="0.001"}'] == 0
-    assert told['rivals_request_duration_seconds_bucket{endpoint="toy",variant="a",le="0.0025"}'] == 7
-    assert told['rivals_request_duration_seconds_bucket{endpoint="toy",variant="a",le="+Inf"}'] == 7
-
-
-def test_every_metric_has_its_type_and_help(tmp_path: Path) -> None:
-    text = exposition(tmp_path, None).decode()
-    for name, (kind, _) in METRICS.items():
-        assert f"# TYPE {name} {kind}\n" in text
-        assert f"# HELP {name} " in text
+    told = totals(tmp_path)
+    assert told[OK] == 7
+    assert told[series(f"{TOOK}_count", endpoint="toy", variant="a")] == 7
+    assert told[series(f"{TOOK}_bucket", endpoint="toy", variant="a", le="0.001")] == 0
+    assert told[series(f"{TOOK}_bucket", endpoint="toy", variant="a", le="0.0025")] == 7
 
 
 def test_a_worker_that_comes_back_counts_on(tmp_path: Path) -> None:
@@ -50,27 +39,58 @@ def test_a_worker_that_comes_back_counts_on(tmp_path: Path) -> None:
     )
     for _ in range(2):
         subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
-    assert lines(tmp_path)["rivals_feedback_total"] == 10
+    assert totals(tmp_path)["rivals_feedback_total"] == 10
 
 
 def test_names_cannot_break_out_of_their_label(tmp_path: Path) -> None:
     EndpointTally(Counters(tmp_path, 0), "toy").request('b"\\', Outcome.ERROR, 1.0)
-    told = lines(tmp_path)
-    assert told['rivals_requests_total{endpoint="toy",variant="b\\"\\\\",outcome="error"}'] == 1
-    assert told['rivals_variant_weight_ratio{endpoint="toy",variant="b\\"\\\\"}'] == 0.25
+    assert totals(tmp_path)['rivals_requests_total{endpoint="toy",variant="b\\"\\\\",outcome="error"}'] == 1
+
+
+def test_answers_are_told_by_variant(tmp_path: Path) -> None:
+    tally = EndpointTally(Counters(tmp_path, 0), "toy")
+    for variant, outcome in (("a", Outcome.OK), ("a", Outcome.ERROR), ("b", Outcome.OK)):
+        tally.request(variant, outcome, 0.5)
+    assert answered(tmp_path, "toy") == {"a": (1, 1, 1.0), "b": (1, 0, 0.5)}
+    assert answered(tmp_path, "toys") == {}
 
 
 def test_more_series_than_there_is_room_for_are_left_out(tmp_path: Path) -> None:
     counters = Counters(tmp_path, 0)
     for number in range(20_000):
         counters.add(f'rivals_shed_total{{reason="{number:050d}"}}')
-    told = [series for series in lines(tmp_path) if series.startswith("rivals_shed_total")]
+    told = [one for one in totals(tmp_path) if one.startswith("rivals_shed_total")]
     assert 5_000 < len(told) < 20_000
+
+
+@settings(max_examples=20, deadline=None)
+@given(names=st.lists(st.text(max_size=40), min_size=1, max_size=500))
+def test_no_name_that_a_client_chooses_is_a_series(names: list[str], tmp_path_factory: object) -> None:
+    folder = tmp_path_factory.mktemp("counters")  # type: ignore[attr-defined]
+    tally = EndpointTally(Counters(folder, 0), "toy")
+    tally.request("a", Outcome.OK, 0.002, "the first")
+    before = set(totals(folder))
+    for name in names:
+        tally.request("a", Outcome.OK, 0.002, name)
+    assert set(totals(folder)) == before
+
+
+def test_a_bucket_remembers_its_last_answer_once(tmp_path: Path) -> None:
+    tally = EndpointTally(Counters(tmp_path, 0), "toy")
+    for about, seconds in (("one", 0.002), ("two", 0.0021), ("slow", 9.0)):
+        tally.request("a", Outcome.OK, seconds, about)
+    bucket = f"{TOOK}_bucket"
+    found = tally.exemplars()
+    assert {one: (known.about, known.seconds) for one, known in found.items()} == {
+        series(bucket, endpoint="toy", variant="a", le="0.0025"): ("two", 0.0021),
+        series(bucket, endpoint="toy", variant="a", le="+Inf"): ("slow", 9.0),
+    }
+    assert tally.exemplars() == {}
 
 
 def test_a_file_begun_this_moment_is_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / "3.counters").touch()
-    assert 'rivals_build_info{version="' in exposition(tmp_path, TABLE).decode()
+    assert totals(tmp_path) == {}
 
 
 def test_files_are_for_their_owner_only(tmp_path: Path) -> None:

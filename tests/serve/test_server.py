@@ -534,13 +534,13 @@ def test_metrics_are_true_over_all_workers_and_restarts(stage: Make) -> None:
     def counted() -> set[str]:
         return set(made.ask("GET", "/metrics")[2].decode().splitlines())
 
-    made.says(lambda: 'rivals_shadow_total{outcome="ok"} 30' in counted())
+    made.says(lambda: 'rivals_shadow_total{endpoint="toy",variant="strong",outcome="ok"} 30' in counted())
     made.kill(0)
     made.start([0])
     wanted = {
         'rivals_requests_total{endpoint="toy",variant="weak",outcome="ok"} 30',
-        'rivals_shadow_total{outcome="ok"} 30',
-        "rivals_feedback_total 5",
+        'rivals_shadow_total{endpoint="toy",variant="strong",outcome="ok"} 30',
+        'rivals_feedback_total{endpoint="toy"} 5',
         'rivals_variant_weight_ratio{endpoint="toy",variant="weak"} 1',
     }
     made.says(lambda: wanted <= counted())

@@ -288,19 +288,33 @@ class What(StrEnum):
 
     ASSIGNMENT = "assignment"
     SCHEMA = "schema"
+    MONITORING = "monitoring"
 
 
 @verb(app)
 def export(
     call: Call,
     what: Annotated[
-        What, typer.Argument(help="assignment: who meets which variant; schema: of the data, for pandera.")
+        What,
+        typer.Argument(
+            help="assignment: who meets which variant; schema: of the data, for pandera; monitoring: files for "
+            "Prometheus, Alertmanager, Grafana and Datadog."
+        ),
     ],
-    out: Annotated[Path | None, typer.Option(help="A file; the screen if not said.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A file, the screen if not said; of monitoring a folder of that name.")
+    ] = None,
+    target: Annotated[str, typer.Option(help="Of monitoring: where the endpoint answers.")] = "127.0.0.1:8080",
 ) -> None:
-    """Write what others can follow without rivals (docs/assignment.md)."""
+    """Write what others can follow without rivals (docs/assignment.md, docs/monitoring.md)."""
     from rivals.flows.status import assignment_of
 
+    if what is What.MONITORING:
+        from rivals.flows.monitoring import export_monitoring
+
+        written = export_monitoring(call.workspace, out or Path("monitoring"), target=target)
+        call.show([str(path) for path in written], "\n".join(map(str, written)))
+        return
     if what is What.SCHEMA:
         from rivals.flows.schema import schema_script
 

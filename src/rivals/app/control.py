@@ -24,6 +24,7 @@ from rivals.errors import Conflict, RivalsError, StoreAway
 from rivals.flows.begin import start_rollout
 from rivals.flows.control import Control
 from rivals.flows.explain import explain_request
+from rivals.flows.monitoring import metrics_of
 from rivals.flows.operators import approve, freeze, pin, quarantine, roll_back_to
 from rivals.flows.preflight import run_preflight
 from rivals.flows.rollout import steer
@@ -86,6 +87,7 @@ def make_app(workspace: Workspace, clock: str) -> Starlette:
         return start_rollout(workspace, *names, strategy=strategy, by=_by(body), force=_flag(body, "force"))
 
     routes = [
+        _metrics(workspace),
         _get("/api/clock", clocks),
         _get("/api/status", lambda _: status_of(workspace)),
         _get("/api/rollout", lambda _: rollout_of(workspace)),
@@ -127,6 +129,16 @@ def openapi(routes: list[Route]) -> dict[str, Any]:
             answer = {"200": {"description": "the answer"}, "400": {"description": "a sentence that says what to mend"}}
             paths.setdefault(route.path, {})[method.lower()] = {"summary": summary, "responses": answer}
     return {"openapi": "3.1.0", "info": {"title": "rivals control", "version": "1"}, "paths": paths}
+
+
+def _metrics(workspace: Workspace) -> Route:
+    """The same figures as the data plane's."""
+
+    async def endpoint(request: Request) -> Response:
+        raw, kind = await run_in_threadpool(metrics_of, workspace, request.headers.get("accept", ""))
+        return Response(raw, headers={"Content-Type": kind})
+
+    return Route("/metrics", endpoint, methods=["GET"])
 
 
 def _steering(workspace: Workspace, name: str) -> Callable[[Request, Any], Any]:

@@ -10,9 +10,11 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rivals.errors import Conflict, RivalsError, StoreAway
 from rivals.flows.archive import Keeper
+from rivals.flows.gauges import Gauges
 from rivals.flows.rollout import tick
 from rivals.flows.webhooks import couriers
 from rivals.flows.workspace import Workspace
@@ -20,6 +22,9 @@ from rivals.registry.leader import Leadership, OnlyHere, leadership
 from rivals.serve import entries
 from rivals.serve.reconcile import publish_lease, publish_table, read_table
 from rivals.values import Phase
+
+if TYPE_CHECKING:
+    from rivals.flows.traces import Spans
 
 log = logging.getLogger("rivals.control")
 
@@ -51,6 +56,7 @@ class Control:
     _keeper: Keeper = field(init=False)
     _leadership: Leadership = field(init=False)
     _shipper: OnlyHere = field(init=False)
+    _spans: Spans | None = None
     _publishing: threading.Lock = field(default_factory=threading.Lock)
     _behind: bool = True  # MLflow may not know the table in force
     _round: float = field(default_factory=time.monotonic)  # when the last one ended
@@ -63,6 +69,10 @@ class Control:
         self._keeper = Keeper(self.workspace)
         self._leadership = leadership(self.workspace.store, self.workspace.endpoint.name)
         self._shipper = OnlyHere(self.workspace.run_dir / "ship.lock")
+        if url := self.workspace.spec.monitoring.traces:
+            from rivals.flows.traces import Spans  # noqa: PLC0415 -- an extra, and only where traces are wanted
+
+            self._spans = Spans(self.workspace.endpoint.name, url)
 
     def run(self) -> None:
         """Go round until stopped. A round that fails is told and tried again; the lease then runs out by itself."""
@@ -70,6 +80,9 @@ class Control:
         follower = threading.Thread(target=self._follow, name="publisher")
         follower.start()
         beside = couriers(self.workspace, lambda: self.leads)
+        gauges = Gauges(self.workspace)
+        watcher = threading.Thread(target=gauges.run, name="gauges", daemon=True)  # a figure holds up no ending
+        watcher.start()
         while not self.stopped.is_set():
             started = time.monotonic()
             pause = self._tried()
@@ -77,6 +90,12 @@ class Control:
         follower.join()
         self._leadership.resign()
         self._shipper.close()
+        gauges.stopped.set()
+        watcher.join(LAST_WORD)
+        if self._spans is not None:
+            closing = threading.Thread(target=self._spans.close, daemon=True)  # a collector that is away stops nobody
+            closing.start()
+            closing.join(LAST_WORD)
         for courier, thread in beside:
             courier.stopped.set()
             thread.join(LAST_WORD)
@@ -139,7 +158,7 @@ class Control:
         """Ship; judge if it is ours to do; publish, renew."""
         if self._shipper.ours():
             # In a replay everything counts up to the newest; here what is late counts in the next round.
-            ship(self.workspace, math.inf if self.clock == "replay" else MOST)
+            ship(self.workspace, math.inf if self.clock == "replay" else MOST, self._spans)
         newest = self.workspace.store.latest_time(self.workspace.endpoint.name)
         now = (newest or 0.0) if self.clock == "replay" else time.time()
         if newest is not None and self.leads:
@@ -172,7 +191,7 @@ class Control:
             self._mirror = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 -- ourselves
 
 
-def ship(workspace: Workspace, seconds: float = math.inf) -> int:
+def ship(workspace: Workspace, seconds: float = math.inf, spans: Spans | None = None) -> int:
     """Move what the workers had written down by now into the store, each batch once; returns how many entries.
 
     What they go on writing meanwhile waits for the next round, and so does what is left after ``seconds``.
@@ -183,6 +202,8 @@ def ship(workspace: Workspace, seconds: float = math.inf) -> int:
         behind = False
         for batch in entries.read(run_dir, store.cursors(), BATCH):
             store.ship(batch.file, batch.seq, batch.opens, batch.closes, batch.feedback, batch.inputs)
+            if spans is not None:
+                spans.take(batch.turns)
             size = len(batch.opens) + len(batch.closes) + len(batch.feedback)
             behind |= size >= BATCH
             shipped += size

@@ -136,6 +136,12 @@ class Project:
 
         return Facts(forget_unit(self.workspace, unit))
 
+    def export_monitoring(self, out: str | Path = "monitoring") -> list[Path]:
+        """Write files for Prometheus, Alertmanager, Grafana and Datadog; returns which."""
+        from rivals.flows.monitoring import export_monitoring
+
+        return export_monitoring(self.workspace, Path(out))
+
     def verify(self) -> Facts:
         """Derive every decision again from what it was made from."""
         from rivals.flows.verify import verify_ledger

@@ -50,6 +50,8 @@ def serve_project(
         secure.context()  # refused here, not by every worker
     if grpc_port and find_spec("grpc") is None:
         raise MissingExtra("--grpc-port needs the package grpcio: pip install 'rivals[grpc]'.")
+    if workspace.spec.monitoring.traces and not _installed("opentelemetry.exporter.otlp.proto.http"):
+        raise MissingExtra("monitoring.traces needs OpenTelemetry: pip install 'rivals[otel]'.")
     check_secret(workspace)
     try:
         first_table(workspace)
@@ -74,6 +76,13 @@ def serve_project(
         say(f"grpc: {host}:{grpc_port}, inference.GRPCInferenceService")
     say(f"control: {scheme}://{host}:{control_port}/api/status")
     Supervisor(configs, [control]).run()
+
+
+def _installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even its parent
+        return False
 
 
 def first_table(workspace: Workspace) -> RoutingTable:
@@ -151,6 +160,7 @@ def endpoint_config(workspace: Workspace, clock: Clock) -> EndpointConfig:
         fallback=endpoint.fallback,
         cors=endpoint.cors,
         access_log=endpoint.access_log,
+        traced=workspace.spec.monitoring.traces is not None,
     )
 
 

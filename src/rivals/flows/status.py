@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -73,14 +74,16 @@ def _told(workspace: Workspace, rollout: Rollout) -> dict[str, Any]:
     return {**msgspec.to_builtins(rollout), "share": rollout.share, "verdict": msgspec.to_builtins(verdict)}
 
 
-def live_scores(workspace: Workspace, variants: list[str]) -> dict[str, dict[str, float]]:
-    """Metrics per variant over its own labelled answers to clients, float64."""
+def live_scores(
+    workspace: Workspace, variants: list[str], start: float = -math.inf, end: float = math.inf
+) -> dict[str, dict[str, float]]:
+    """Metrics per variant over its own labelled answers to clients in the time [start, end), float64."""
     # Scorers that only scikit-learn has are for offline comparison: serving does not carry it.
     ours = [name for name in workspace.spec.measures if ALIASES.get(name, name) in METRICS]
     classes = read_manifest(workspace.blobs.path(workspace.table().arms[0].digest)).signature.labels or None
     found = {}
     for variant in variants:
-        outputs, labels = workspace.store.labelled(workspace.endpoint.name, variant)
+        outputs, labels = workspace.store.labelled(workspace.endpoint.name, variant, start, end)
         # A class that no variant knows, or nonsense that somebody sent, says nothing about how good they are.
         known = [label in classes for label in labels] if classes else [True] * len(labels)
         outputs, labels = outputs[known], labels[known]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rivals.registry import schema, truth
 from rivals.registry.database import Database
+from rivals.registry.lags import keep_lags
 from rivals.registry.shipping import Close, keep_exposures, keep_inputs
 from rivals.registry.transaction import read
 from rivals.registry.truth import Known, keep_feedback, settle
@@ -46,6 +47,7 @@ class Answered(Database):
             if cursor is not None and seq <= cursor:
                 return
             keep_exposures(tx.connection, opens, closes)
+            keep_lags(tx.connection, feedback)
             keep_feedback(tx.connection, feedback)
             keep_inputs(tx.connection, inputs)
             if cursor is None:
@@ -56,6 +58,7 @@ class Answered(Database):
     def take(self, feedback: Sequence[Feedback]) -> int:
         """Take in feedback that came by another way than a journal; returns how many rows said something new."""
         with self.transaction() as tx:
+            keep_lags(tx.connection, feedback)
             return keep_feedback(tx.connection, feedback)
 
     def cursors(self) -> dict[str, int]:

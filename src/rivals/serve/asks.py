@@ -12,6 +12,7 @@ from rivals.serve.clock import Clock
 from rivals.serve.endpoint import Endpoint
 from rivals.serve.inputs import printable
 from rivals.serve.tokens import HEADER, Tokens
+from rivals.serve.traces import traceparent
 from rivals.values import Columns, Request
 
 Headers = Mapping[bytes, bytes]  # names in lower case
@@ -22,8 +23,16 @@ IDS = 256  # drawn at once
 class Asks:
     """Names requests, and says what goes back with their answers."""
 
-    def __init__(self, endpoint: Endpoint, clock: Clock, unit_header: str = "", tokens: Tokens | None = None) -> None:
-        self.endpoint, self.clock, self.tokens = endpoint, clock, tokens
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        clock: Clock,
+        unit_header: str = "",
+        tokens: Tokens | None = None,
+        *,
+        traced: bool = False,
+    ) -> None:
+        self.endpoint, self.clock, self.tokens, self._traced = endpoint, clock, tokens, traced
         self._unit_header = unit_header.lower().encode()
         self._ours = frozenset([*OURS, self._unit_header])
         self._ids: list[str] = []
@@ -48,6 +57,7 @@ class Asks:
             pin=variant or text(headers, b"x-rivals-variant"),
             deadline_ms=_deadline(headers),
             headers={wanted: text(headers, wanted.encode()) for wanted in serving.headers} if serving.headers else {},
+            trace=traceparent(headers.get(b"traceparent", b""), name) if self._traced else "",
         )
 
     def _fresh(self) -> str:

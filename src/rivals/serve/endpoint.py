@@ -49,11 +49,14 @@ class Record(Protocol):
 class Tally(Protocol):
     """What the heart tells the metrics."""
 
-    def request(self, variant: str, outcome: Outcome, seconds: float) -> None:
-        """A variant was asked for a client."""
+    def request(self, variant: str, outcome: Outcome, seconds: float, about: str = "") -> None:
+        """A variant was asked for a client; ``about`` names the request."""
 
-    def shadow(self, outcome: Outcome) -> None:
+    def shadow(self, variant: str, outcome: Outcome) -> None:
         """A variant was asked in the shadow."""
+
+    def degraded(self, reason: str) -> None:
+        """The champion stands in for another, or an answer was not written down."""
 
     def shed(self, reason: str) -> None:
         """Something was not done, for want of room or time."""
@@ -190,6 +193,7 @@ class Endpoint:
                 one = Question(request, choice.variant, serving, table, choice.propensity, since, done)
                 if not held and not table.answers(choice.variant):  # pinned to one whose lease ran out
                     one = stand_in(one)
+                    self._tally.degraded("lease")
                 if request.deadline_ms and one.late:  # nobody waits for it any more
                     self._tally.shed("deadline")
                     raise _too_late(request)  # noqa: TRY301 -- it ends as what a policy refuses does
@@ -200,6 +204,7 @@ class Endpoint:
             except Exception:
                 log.exception("policy.failed policy=%s", table.policy.name)
                 self._pending -= 1
+                self._tally.shed("policy")
                 done(Overloaded("The routing policy failed on this; it is written down."))
         return chosen
 
@@ -228,7 +233,10 @@ class Endpoint:
 
     def _leave(self, one: Question, kept: bool) -> None:
         self._pending -= 1
-        self._tally.request(one.variant, one.outcome, time.monotonic() - one.arrived)
+        request = one.request
+        self._tally.request(one.variant, one.outcome, time.monotonic() - one.arrived, request.trace or request.id)
+        if not kept:
+            self._tally.degraded("unrecorded")
         assert one.done
         if one.outcome is OK:
             degraded = one.degraded or not kept
@@ -242,9 +250,10 @@ class Endpoint:
     def _count(self, failed: Sequence[Question], ended: Sequence[Question]) -> None:
         for one in failed:
             self._tally.request(one.variant, one.outcome, time.monotonic() - one.arrived)
+            self._tally.degraded("stand_in")
             self._complain(one)
         for one in ended:
-            self._tally.shadow(one.outcome)
+            self._tally.shadow(one.variant, one.outcome)
             if one.outcome is Outcome.SHED:
                 self._tally.shed("shadow")
             elif one.outcome is not Outcome.OK:

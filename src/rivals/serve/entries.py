@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class Opened(msgspec.Struct, array_like=True, gc=False):
     propensity: Mapping[str, float]
     inputs: Mapping[str, Sequence[Any]] | None = None  # by column, where they are captured
     slices: Sequence[tuple[str, ...]] = ()  # by row; none where none are declared
+    trace: str = ""  # its traceparent, where traces are wanted
 
 
 class Closed(msgspec.Struct, array_like=True, gc=False):
@@ -65,6 +66,7 @@ class Batch:
     closes: list[Close]
     feedback: list[Feedback]
     inputs: list[tuple[str, bytes]]  # by exposure id: the row as JSON
+    turns: list[Turn] = field(default_factory=list)  # as they were written
 
 
 # -- reading ---------------------------------------------------------------------------------------------
@@ -139,6 +141,7 @@ def _read_file(name: Name, after: int, limit: int) -> tuple[Batch | None, bool]:
             batch.feedback.extend(msgspec.msgpack.decode(payload, type=list[Feedback]))
         else:
             turn = msgspec.msgpack.decode(payload, type=Turn)
+            batch.turns.append(turn)
             for one in turn.opened:
                 batch.opens.extend(_exposures(turn.endpoint, one))
                 batch.inputs.extend(_inputs(one))

@@ -1,32 +1,25 @@
-"""Counters that survive a worker and add up over all of them, and their text for Prometheus.
+"""Counters that survive a worker and add up over all of them.
 
 Each worker slot keeps its numbers in a small file that is mapped into memory: a number that was counted is in the
-kernel at once, a worker that comes back counts on, and whoever is asked adds up the files of all.
+kernel at once, a worker that comes back counts on, and whoever is asked adds up the files of all (``exposition``).
 """
 
 from __future__ import annotations
 
 import mmap
 import struct
+import time
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
-from rivals import __version__
-from rivals.values import Outcome, RoutingTable
+import msgspec
 
-# Every metric of the data plane, once: name -> (type, help).
-METRICS: Mapping[str, tuple[str, str]] = {
-    "rivals_requests_total": ("counter", "Questions put to a variant for a client, by how they ended."),
-    "rivals_request_duration_seconds": ("histogram", "From the last byte of a request to the first of its answer."),
-    "rivals_variant_weight_ratio": ("gauge", "Share of the units that a variant has in the table in force."),
-    "rivals_shadow_total": ("counter", "Questions put to a variant in the shadow, by how they ended."),
-    "rivals_feedback_total": ("counter", "Labels and rewards that were acknowledged."),
-    "rivals_shed_total": ("counter", "What was not done, for want of room or time."),
-    "rivals_build_info": ("gauge", "1, with the version."),
-}
-BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)  # seconds
+from rivals.metrics import METRICS, series
+from rivals.values import Outcome
+
+BUCKETS = METRICS["rivals_request_duration_seconds"].bounds
 SIZE = 1 << 20  # bytes of a file, most of which never exist; about 8,000 series
 HEAD = 8  # bytes: how much of the file is in use
 NOWHERE = SIZE - 8  # a place that is no series'
@@ -42,7 +35,7 @@ class Counters:
             stream.truncate(SIZE)
             self._map = mmap.mmap(stream.fileno(), SIZE)
         self.numbers = memoryview(self._map).cast("d")  # count by ``numbers[place(series)] += 1``
-        self._places = {series: place for series, _, place in _series(self._map)}
+        self._places = {name: place for name, _, place in _series(self._map)}
 
     def place(self, series: str) -> int:
         """Where a series is counted; one beyond the file's room is counted where nobody looks."""
@@ -72,67 +65,89 @@ class Counters:
         return end - 8
 
 
+class Exemplar(msgspec.Struct, array_like=True, frozen=True):
+    """An answer that fell into a bucket: who it was (a request's id, or its traceparent), how long it took, when."""
+
+    about: str
+    seconds: float
+    time: float = 0.0
+
+
 class EndpointTally:
     """What one endpoint counts."""
 
     def __init__(self, counters: Counters, endpoint: str) -> None:
-        self._counters, self._label = counters, f'endpoint="{_escaped(endpoint)}"'
-        self._known: dict[tuple[str, Outcome], tuple[int, int, int, list[int]]] = {}
+        self._counters, self._endpoint = counters, endpoint
+        self._known: dict[tuple[str, Outcome], tuple[int, int, int, list[int], list[tuple[str, float] | None]]] = {}
 
-    def request(self, variant: str, outcome: Outcome, seconds: float) -> None:
-        """A variant was asked for a client."""
-        ended, total, count, buckets = self._known.get((variant, outcome)) or self._places(variant, outcome)
+    def request(self, variant: str, outcome: Outcome, seconds: float, about: str = "") -> None:
+        """A variant was asked for a client; ``about`` names the request."""
+        ended, total, count, buckets, last = self._known.get((variant, outcome)) or self._places(variant, outcome)
         numbers = self._counters.numbers
         numbers[ended] += 1.0
         numbers[total] += seconds
         numbers[count] += 1.0
-        numbers[buckets[bisect_left(BUCKETS, seconds)]] += 1.0  # made cumulative when it is read
+        bucket = bisect_left(BUCKETS, seconds)
+        numbers[buckets[bucket]] += 1.0  # made cumulative when it is read
+        last[bucket] = about, seconds
 
-    def _places(self, variant: str, outcome: Outcome) -> tuple[int, int, int, list[int]]:
-        labels, name = f'{self._label},variant="{_escaped(variant)}"', "rivals_request_duration_seconds"
+    def _places(
+        self, variant: str, outcome: Outcome
+    ) -> tuple[int, int, int, list[int], list[tuple[str, float] | None]]:
+        labels, place = {"endpoint": self._endpoint, "variant": variant}, self._counters.place
+        name = "rivals_request_duration_seconds"
         found = self._known[variant, outcome] = (
-            self._counters.place(f'rivals_requests_total{{{labels},outcome="{outcome.value}"}}'),
-            self._counters.place(f"{name}_sum{{{labels}}}"),
-            self._counters.place(f"{name}_count{{{labels}}}"),
-            [self._counters.place(f'{name}_bucket{{{labels},le="{le}"}}') for le in (*BUCKETS, "+Inf")],
+            place(series("rivals_requests_total", **labels, outcome=outcome.value)),
+            place(series(f"{name}_sum", **labels)),
+            place(series(f"{name}_count", **labels)),
+            [place(series(f"{name}_bucket", **labels, le=str(le))) for le in (*BUCKETS, "+Inf")],
+            [None] * (len(BUCKETS) + 1),
         )
         return found
 
-    def shadow(self, outcome: Outcome) -> None:
+    def exemplars(self) -> dict[str, Exemplar]:
+        """The last answer of each bucket since this was asked before, by series."""
+        now, found, name = time.time(), dict[str, Exemplar](), "rivals_request_duration_seconds_bucket"
+        for (variant, _), (*_, last) in self._known.items():
+            for bucket, le in enumerate((*BUCKETS, "+Inf")):
+                if one := last[bucket]:
+                    last[bucket] = None
+                    found[series(name, endpoint=self._endpoint, variant=variant, le=str(le))] = Exemplar(*one, now)
+        return found
+
+    def shadow(self, variant: str, outcome: Outcome) -> None:
         """A variant was asked in the shadow, or dropped for want of room."""
         name = "dropped" if outcome is Outcome.SHED else outcome.value
-        self._counters.add(f'rivals_shadow_total{{outcome="{name}"}}')
+        self._counters.add(series("rivals_shadow_total", endpoint=self._endpoint, variant=variant, outcome=name))
 
     def shed(self, reason: str) -> None:
         """Something was not done, for want of room or time."""
-        self._counters.add(f'rivals_shed_total{{reason="{reason}"}}')
+        self._counters.add(series("rivals_shed_total", endpoint=self._endpoint, reason=reason))
+
+    def degraded(self, reason: str) -> None:
+        """The champion stands in for another, or an answer was not written down."""
+        self._counters.add(series("rivals_degraded_total", endpoint=self._endpoint, reason=reason))
 
     def feedback(self, count: int) -> None:
         """Feedback was acknowledged."""
-        self._counters.add("rivals_feedback_total", count)
+        self._counters.add(series("rivals_feedback_total", endpoint=self._endpoint), count)
 
 
-def exposition(folder: Path, table: RoutingTable | None) -> bytes:
-    """The numbers of all workers, in Prometheus' text format."""
-    totals = _totals(folder)
-    for arm in table.arms if table else ():
-        labels = f'endpoint="{_escaped(table.endpoint if table else "")}",variant="{_escaped(arm.variant)}"'
-        totals[f"rivals_variant_weight_ratio{{{labels}}}"] = arm.weight
-    totals[f'rivals_build_info{{version="{__version__}"}}'] = 1.0
-    _cumulate(totals)
-    lines = []
-    for name, (kind, text) in METRICS.items():
-        lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
-        lines += [f"{series} {value:.17g}" for series, value in sorted(totals.items()) if _family(series) == name]
-    return "\n".join([*lines, ""]).encode()
+def totals(folder: Path) -> dict[str, float]:
+    """Every series over all workers; buckets apart, each with what fell between its bound and the one below."""
+    found: dict[str, float] = defaultdict(float)
+    for path in sorted(folder.glob("*.counters")):
+        for name, value, _ in _series(_used(path)):
+            found[name] += value
+    return found
 
 
 def answered(folder: Path, endpoint: str) -> dict[str, tuple[int, int, float]]:
     """Over all workers, by variant: answers that were right, those that were not, and the seconds of both."""
     found: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
-    label = f'endpoint="{_escaped(endpoint)}",variant="'
-    for series, value in _totals(folder).items():
-        name, _, labels = series.partition("{")
+    label = series("rivals_requests_total", endpoint=endpoint).partition("{")[2].removesuffix("}") + ',variant="'
+    for one, value in totals(folder).items():
+        name, _, labels = one.partition("{")
         if not labels.startswith(label):
             continue
         variant = labels.removeprefix(label).partition('"')[0]
@@ -143,36 +158,19 @@ def answered(folder: Path, endpoint: str) -> dict[str, tuple[int, int, float]]:
     return {name: (int(good), int(bad), seconds) for name, (good, bad, seconds) in found.items()}
 
 
-def _totals(folder: Path) -> dict[str, float]:
-    """Every series over all workers."""
-    totals: dict[str, float] = defaultdict(float)
-    for path in sorted(folder.glob("*.counters")):
-        for series, value, _ in _series(path.read_bytes()):
-            totals[series] += value
-    return totals
-
-
-def _cumulate(totals: dict[str, float]) -> None:
-    """Make the buckets of each histogram what Prometheus wants: all that took at most so long."""
-    ends = [f'le="{le}"}}' for le in (*BUCKETS, "+Inf")]
-    stems = {series[: series.index("le=")] for series in totals if "_bucket{" in series}
-    for stem in stems:
-        running = 0.0
-        for end in ends:
-            running += totals.get(stem + end, 0.0)
-            totals[stem + end] = running
-
-
-def _family(series: str) -> str:
-    name = series.partition("{")[0]
-    for ending in ("_bucket", "_sum", "_count"):
-        name = name.removesuffix(ending)
-    return name
+def _used(path: Path) -> bytes:
+    """What of a file is in use; reading costs what was counted, not what there is room for."""
+    with path.open("rb") as stream:
+        head = stream.read(HEAD)
+        if len(head) < HEAD:
+            return b""  # begun this moment
+        (used,) = struct.unpack("Q", head)
+        return head + stream.read(max(0, used - HEAD))
 
 
 def _series(raw: bytes | mmap.mmap) -> Iterator[tuple[str, float, int]]:
-    if len(raw) < SIZE:
-        return  # begun this moment
+    if len(raw) < HEAD:
+        return
     (used,) = struct.unpack_from("Q", raw, 0)
     place = HEAD
     while place < used:
@@ -180,7 +178,3 @@ def _series(raw: bytes | mmap.mmap) -> Iterator[tuple[str, float, int]]:
         value = place + 8 + (length + 7) // 8 * 8
         yield raw[place + 8 : place + 8 + length].decode(), struct.unpack_from("d", raw, value)[0], value
         place = value + 8
-
-
-def _escaped(label: str) -> str:
-    return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -161,7 +161,7 @@ class Question(msgspec.Struct, eq=False):
         slices = inputs.slices_of(request.columns) if inputs.slices else ()
         shadow, rows, revision = self.done is None, request.columns.rows, self.table.revision
         who = request.id, rows, self.variant, shadow, revision, request.time, request.unit
-        return Opened(*who, self.propensity, None, slices)
+        return Opened(*who, self.propensity, None, slices, request.trace)
 
     def closed(self) -> Closed:
         """For the journal."""

@@ -64,6 +64,7 @@ class EndpointConfig:
     capture: float = 0.0  # share of the requests whose inputs are kept
     redact: tuple[str, ...] = ()  # columns that are kept of none
     memory_mb: int = 8192  # that a variant in a process of its own may keep
+    traced: bool = False  # every request has a trace
     shelf_mb: int | None = None  # for variants that rules alone name, in each worker; None: all stay open
     asked: Mapping[str, Asked] = field(default_factory=dict)  # how single variants are asked
     fallback: tuple[str, ...] = ()  # who answers where the champion fails too
@@ -135,8 +136,13 @@ def publish_obeyed(run_dir: Path, slot: int, revision: int) -> None:
 
 def read_obeyed(run_dir: Path) -> list[Obeyed]:
     """The workers that run, and the revision each of them answers from."""
-    found = [_read(path, Obeyed) for path in sorted(run_dir.glob("worker-*.json"))]
-    return [one for one in found if one is not None and Path(f"/proc/{one.pid}").exists()]
+    return list(obeyed_by_slot(run_dir).values())
+
+
+def obeyed_by_slot(run_dir: Path) -> dict[str, Obeyed]:
+    """Likewise, by worker slot."""
+    found = {path.stem.removeprefix("worker-"): _read(path, Obeyed) for path in sorted(run_dir.glob("worker-*.json"))}
+    return {slot: one for slot, one in found.items() if one is not None and Path(f"/proc/{one.pid}").exists()}
 
 
 # -- what a worker does with it ------------------------------------------------------------------------------

@@ -18,10 +18,12 @@ from rivals.errors import RequestError
 from rivals.plugins import nearest
 from rivals.serve.asks import Asks, text
 from rivals.serve.endpoint import Endpoint, Soon
+from rivals.serve.exposition import OPENMETRICS, exposition, wants_openmetrics
+from rivals.serve.exposition import TEXT as PLAIN
 from rivals.serve.http import JSON, HttpRequest, Reply
 from rivals.serve.inputs import Inputs, quote
 from rivals.serve.journal import FeedbackLog
-from rivals.serve.metrics import EndpointTally, exposition
+from rivals.serve.metrics import EndpointTally
 from rivals.serve.reconcile import EndpointConfig, Reconciler
 from rivals.serve.tokens import HEADER
 from rivals.serve.wires import feedback, mlflow_wire, oip, others
@@ -37,7 +39,7 @@ OPEN = {("v2", "health", "live"), ("v2", "health", "ready"), ("ping",)}  # what 
 POSTED = {("invocations",), ("v2", "feedback"), ("v2", "repository", "index")}  # beside .../infer and ...:predict
 LARGE = 16 << 10  # bytes of an answer that is worth packing
 PREDICT = ":predict"
-TEXT, METRICS = b"text/plain; charset=utf-8", b"text/plain; version=0.0.4; charset=utf-8"
+TEXT = b"text/plain; charset=utf-8"
 JSON_KINDS = {b"", b"application/json"}
 OCTET = b"application/octet-stream"
 OCTETS = JSON_KINDS | {OCTET, b"application/x-www-form-urlencoded"}  # with tensors; clients differ in what they call it
@@ -87,9 +89,9 @@ class Routes:
         elif path[-1] == "infer" or path in POSTED or (path[:-1] == ("v1", "models") and path[-1].endswith(PREDICT)):
             self._posted(path, http, reply)
         elif http.method in {"GET", "HEAD"}:
-            self._got(path, reply)
+            self._got(path, http, reply)
         else:
-            self._got(path, None)  # 404 comes before 405
+            self._got(path, http, None)  # 404 comes before 405
             reply.refuse(RequestError(f"{http.path} takes GET, not {http.method}.", 405), b"Allow: GET, HEAD\r\n")
 
     # -- what is posted ------------------------------------------------------------------------------------
@@ -208,7 +210,7 @@ class Routes:
 
     # -- what is asked for -----------------------------------------------------------------------------------
 
-    def _got(self, path: Sequence[str], reply: Reply | None) -> None:
+    def _got(self, path: Sequence[str], http: HttpRequest, reply: Reply | None) -> None:
         """Answer a GET; without ``reply`` only see whether there is such a path. Raises ``RequestError`` (404)."""
         status, kind, body = (503 if self.draining else 200), JSON, b""
         match path:
@@ -235,7 +237,9 @@ class Routes:
             case ["version"]:
                 status, kind, body = 200, TEXT, __version__.encode()
             case ["metrics"]:
-                status, kind, body = 200, METRICS, exposition(self._counters, self._endpoint.serving.table)
+                table, better = self._endpoint.serving.table, wants_openmetrics(http.headers.get(b"accept", b""))
+                status, kind = 200, OPENMETRICS if better else PLAIN
+                body = exposition(self._reconciler.run_dir, table, openmetrics=better)
             case _:
                 raise _nowhere(path)
         if reply:

@@ -29,6 +29,7 @@ from rivals.serve.asks import Asks
 from rivals.serve.capture import Capture
 from rivals.serve.clock import Clock
 from rivals.serve.endpoint import Endpoint
+from rivals.serve.exposition import publish_exemplars
 from rivals.serve.http import Http
 from rivals.serve.journal import FeedbackLog, Journal
 from rivals.serve.metrics import Counters, EndpointTally
@@ -130,14 +131,15 @@ class _Worker:
         loop, run_dir = asyncio.get_running_loop(), reconciler.run_dir
         self._journal = Journal(run_dir, config.slot, promised.name)  # first: it holds the slot
         self._counters = Counters(run_dir / "metrics", config.slot)
-        tally = EndpointTally(self._counters, promised.name)
+        self._tally = tally = EndpointTally(self._counters, promised.name)
         self._feedback = FeedbackLog(run_dir, config.slot)
         post = loop.call_soon_threadsafe
         rng = Random()  # noqa: S311 -- who is paired with a shadow is no secret
         capture = Capture(promised.capture, promised.redact) if promised.capture else None
         self._endpoint = Endpoint(serving, self._journal, tally, loop.call_soon, post, loop.call_later, rng, capture)
         tokens = Tokens(read_key(run_dir), promised.keep) if promised.signed else None
-        asks = Asks(self._endpoint, Clock(config.clock == "replay"), promised.unit_header, tokens)
+        clock = Clock(config.clock == "replay")
+        asks = Asks(self._endpoint, clock, promised.unit_header, tokens, traced=promised.traced)
         self._grpc: GrpcServer | None = None
         if config.grpc_port:
             from rivals.serve.grpc_server import GrpcServer  # noqa: PLC0415 -- an extra, and tenths of a second
@@ -183,6 +185,8 @@ class _Worker:
             if time.monotonic() - swept >= SWEEP:
                 swept = time.monotonic()
                 self._http.sweep()
+                if found := self._tally.exemplars():
+                    await asyncio.to_thread(publish_exemplars, self._reconciler.run_dir, config.slot, found)
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), LOOK)
         self._routes.draining = True

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, FiniteFloat, WithJsonSchema, model_validator
 
+from rivals.metrics import ANSWERED
 from rivals.spec.parts import (
     WRITTEN_SECONDS,
     WRITTEN_SHARE,
@@ -339,6 +340,32 @@ class StoreSpec(Part):
         return self
 
 
+class MonitoringSpec(Part):
+    """What the endpoint promises its clients, and who hears how it keeps that."""
+
+    availability: Annotated[Share, Field(ge=0.5, lt=1)] = 0.999  # of the requests get an answer
+    latency_ms: float = Field(default=250.0, json_schema_extra={"enum": [1e3 * bound for bound in ANSWERED]})  # of 99 %
+    alerts: str | None = Field(default=None, pattern=r"^https?://[^/\s]+\S*$")  # where Alertmanager posts them
+    dogstatsd: str | None = Field(default=None, pattern=r"^(\[[0-9a-fA-F:]+\]|[^\s:\[\]]+):\d{1,5}$")  # Datadog's agent
+    traces: str | None = Field(default=None, pattern=r"^https?://[^/\s]+\S*$")  # an OTLP/HTTP collector
+
+    @model_validator(mode="after")
+    def _measured(self) -> MonitoringSpec:
+        bounds = [1e3 * bound for bound in ANSWERED]
+        if self.latency_ms not in bounds:
+            told = ", ".join(f"{bound:g}" for bound in bounds)
+            raise ValueError(f"latency_ms is a bound that answers are counted by: {told}")
+        return self
+
+    @property
+    def agent(self) -> tuple[str, int] | None:
+        """Where Datadog's agent listens, if it is to hear."""
+        if self.dogstatsd is None:
+            return None
+        host, _, port = self.dogstatsd.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
 class ProjectSpec(Part):
     """All that ``rivals.yaml`` asks for."""
 
@@ -353,6 +380,7 @@ class ProjectSpec(Part):
     limits: LimitSpec = LimitSpec()
     tracking: TrackingSpec = TrackingSpec()
     store: StoreSpec = StoreSpec()
+    monitoring: MonitoringSpec = MonitoringSpec()
     seed: int = Field(default=0, ge=0, lt=2**32)
 
     @model_validator(mode="after")
