@@ -60,14 +60,14 @@ def test_files_are_written_again_and_others_are_left_alone(built: Workspace, tmp
 
 
 def test_mistakes_are_told_in_a_sentence(built: Workspace, tmp_path: Path) -> None:
-    with pytest.raises(RivalsError, match="No target is called 'kubernets'. Did you mean 'kubernetes'"):
+    with pytest.raises(RivalsError, match=r"No target is called 'kubernets'\. Did you mean 'kubernetes'"):
         render(deployment_of(built), Use("kubernets"), tmp_path)
     with pytest.raises(SpecError, match="--with takes key=value, not 'clouds'"):
         use_of("kubernetes", ["clouds"])
     with pytest.raises(RivalsError, match="There is no variant 'three'"):
         deployment_of(built, "three")
     other = open_workspace(built.folder, ["deploy.variants={tow: {}}"])
-    with pytest.raises(SpecError, match="deploy.variants: there is no variant 'tow'. Did you mean 'two'"):
+    with pytest.raises(SpecError, match=r"deploy.variants: there is no variant 'tow'\. Did you mean 'two'"):
         deployment_of(other)
 
 

@@ -133,7 +133,7 @@ def test_the_steps_of_controllers_are_read(tmp_path: Path) -> None:
         (SELDON.replace("weight: 50}, {", "weight: -1}, {"), "the weight of 'iris' is -1"),
         (SELDON.replace("default: iris", "default: nobody"), "'nobody' is no candidate"),
         (SELDON_V1.replace("traffic: 25, ", ""), "Predictor canary: traffic is missing"),
-        (SELDON_V1.replace("implementation: SKLEARN_SERVER, modelUri: \"gs://b\"", "type: ROUTER"), "its graph has a ROUTER"),
+        (SELDON_V1.replace('implementation: SKLEARN_SERVER, modelUri: "gs://b"', "type: ROUTER"), "its graph has a ROUTER"),
         (KSERVE.replace("predictor: {model", "predictor: {canaryTrafficPercent: 10, model", 1), "the one before it, which is not in the file"),
         (GRAPH.replace("Splitter", "Switch"), "in a project that is the endpoint's policy `match`"),
         (GRAPH.replace("80", "90"), "the weights add up to 110"),
