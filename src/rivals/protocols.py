@@ -2,7 +2,7 @@
 
 A door has at most three methods. Constructor arguments are the options, kept under their own names.
 In a project file every door reads ``{use: name, with: {...}}``, or just the name.
-``Detector`` and ``Target`` join with their rooms.
+``Detector`` joins with its room.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
+from rivals.placement import Deployment
 from rivals.values import Choice, Columns, Evidence, Learned, Request, RoutingTable, Signature, Verdict
 
 if TYPE_CHECKING:  # frames and arrays pass through; the pages themselves need neither package
@@ -212,6 +213,20 @@ class Backend(Protocol):
         """End whatever still runs."""
 
 
+@runtime_checkable
+class Target(Protocol):
+    """A platform that a deployment is described for, and whose descriptions are read."""
+
+    def render(self, deployment: Deployment) -> Mapping[str, str]:
+        """Files by path. Raises ``SpecError`` for what the platform has no words for."""
+
+    def read(self, documents: Sequence[Mapping[str, Any]]) -> Deployment:
+        """What documents of the platform describe: of its own ``render``, the same. Raises ``SpecError``."""
+
+    def apply(self, folder: Path) -> Sequence[Sequence[str]]:
+        """The commands that bring about what was rendered into ``folder``."""
+
+
 # -- inner seams, not doors: free to change ----------------------------------------------------------
 
 
@@ -240,4 +255,5 @@ DOORS: Mapping[type, str] = {
     Judge: "rivals.judges",
     Tuner: "rivals.tuners",
     Backend: "rivals.backends",
+    Target: "rivals.targets",
 }

@@ -6,12 +6,14 @@ shares may be written ``5%`` and lie in [0, 1] here. A plug-in is its name or ``
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, FiniteFloat, WithJsonSchema, model_validator
 
 from rivals.metrics import ANSWERED
+from rivals.spec.deploying import DeploySpec
 from rivals.spec.parts import (
     WRITTEN_SECONDS,
     WRITTEN_SHARE,
@@ -381,6 +383,7 @@ class ProjectSpec(Part):
     tracking: TrackingSpec = TrackingSpec()
     store: StoreSpec = StoreSpec()
     monitoring: MonitoringSpec = MonitoringSpec()
+    deploy: DeploySpec = DeploySpec()
     seed: int = Field(default=0, ge=0, lt=2**32)
 
     @model_validator(mode="after")

@@ -12,9 +12,11 @@ Each test is a claim that rivals relies on. The built-ins are tested by the same
 from __future__ import annotations
 
 from rivals.testing.build import Families, Sources, Steps, Tuners
+from rivals.testing.place import Targets
 from rivals.testing.rows import prepared, sample
 from rivals.testing.run import Backends, Combiners, Judges, Policies
 
 __all__ = [
-    "Backends", "Combiners", "Families", "Judges", "Policies", "Sources", "Steps", "Tuners", "prepared", "sample",
+    "Backends", "Combiners", "Families", "Judges", "Policies", "Sources", "Steps", "Targets", "Tuners", "prepared",
+    "sample",
 ]  # fmt: skip

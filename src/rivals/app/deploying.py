@@ -1,0 +1,68 @@
+"""Beyond this machine: the verbs ``deploy``, ``import`` and ``lint``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rivals.app.verb import Call, verb
+
+Files = Annotated[list[Path], typer.Argument(help="YAML or JSON files, or folders of them.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Give ``app`` these verbs."""
+    verb(app)(deploy)
+    verb(app, "import", project=False)(import_)
+    verb(app, project=False)(lint)
+
+
+def deploy(
+    call: Call,
+    target: Annotated[str, typer.Argument(help="kubernetes, gateway, seldon, seldon_v1, kserve, argo, flagger, ...")],
+    out: Annotated[Path | None, typer.Option(help="A folder for the files; deploy/TARGET if not said.")] = None,
+    variant: Annotated[str | None, typer.Option(help="A challenger that has no share yet.")] = None,
+    state: Annotated[Path | None, typer.Option("--from", help="What `rivals import` wrote, not the project.")] = None,
+    option: Annotated[list[str] | None, typer.Option("--with", help="key=value for the target; repeatable.")] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Also run the platform's own command.")] = False,
+) -> None:
+    """Write the endpoint in a platform's words (docs/deploying.md)."""
+    from rivals.flows import deploy as flow
+
+    use = flow.use_of(target, option or ())
+    folder = out or Path("deploy") / target
+    deployment = flow.deployment_of(call.workspace, variant) if state is None else flow.import_files([state])
+    files = flow.render(deployment, use, folder)
+    if apply:
+        flow.apply(use, folder)
+    call.show({"folder": str(folder), "files": files}, "\n".join(f"{folder}/{name}" for name in files))
+
+
+def import_(
+    call: Call,
+    files: Files,
+    out: Annotated[Path | None, typer.Option(help="A file; the screen if not said.")] = None,
+) -> None:
+    """Read what another platform calls an endpoint; `rivals deploy TARGET --from` writes it for a third."""
+    from rivals.flows.deploy import as_yaml, import_files
+
+    deployment = import_files(files)
+    text = as_yaml(deployment)
+    if out is None:
+        call.show(deployment, text.rstrip())
+        return
+    out.write_text(text)
+    call.show({"state": str(out)}, f"{deployment.name}: {len(deployment.pieces)} variants, written to {out}")
+
+
+def lint(call: Call, files: Files) -> None:
+    """Name what is valid in such files and does not do what it seems to. Exit 1 if there is any."""
+    from rivals.flows.deploy import lint_files
+
+    traps = lint_files(files)
+    told = "\n".join(f"{trap.where}: {trap.what}. Better: {trap.instead}." for trap in traps)
+    call.show(traps, told or "No trap that is known.")
+    if traps:
+        raise typer.Exit(1)
