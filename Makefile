@@ -41,6 +41,7 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/shelf.py
 	$(BIN)/python benchmarks/budget.py
+	$(BIN)/python benchmarks/batch.py
 
 bench-serving: .venv/dev  ## rivals and seven other servers, side by side; needs wrk, and half an hour
 	PYTHON=$(CURDIR)/$(BIN)/python bash benchmarks/peers/install
