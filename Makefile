@@ -43,6 +43,7 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/budget.py
 	$(BIN)/python benchmarks/splits.py
 	$(BIN)/python benchmarks/remote.py
+	$(BIN)/python benchmarks/batch.py
 
 bench-serving: .venv/dev  ## rivals and seven other servers, side by side; needs wrk, and half an hour
 	PYTHON=$(CURDIR)/$(BIN)/python bash benchmarks/peers/install

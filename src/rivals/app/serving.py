@@ -1,4 +1,4 @@
-"""What runs for long: the verbs ``serve``, ``control`` and ``mirror``."""
+"""What answers: the verbs ``serve``, ``control``, ``mirror`` and ``batch``."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ class Clock(StrEnum):
 
 
 def add_to(app: typer.Typer) -> None:
-    """Give ``app`` these verbs; the last two are called by the first."""
+    """Give ``app`` these verbs; ``control`` and ``mirror`` are called by ``serve``."""
     verb(app)(serve)
+    verb(app)(batch)
     for one in (control, mirror):
         verb(app, hidden=True)(one)
 
@@ -53,6 +54,21 @@ def serve(
         clock=clock.value,
         say=call.say,
     )
+
+
+def batch(
+    call: Call,
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A Parquet or CSV file, or a folder of them.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A folder for Parquet files, in the order of the rows.")],
+    variant: Annotated[str | None, typer.Option(help="One, or all; the champion if not said.")] = None,
+    keep: Annotated[list[str] | None, typer.Option(help="A column to take over as it is; repeatable.")] = None,
+    backend: Annotated[str, typer.Option("--backend", help="Where: local, or ray.")] = "local",
+) -> None:
+    """Score files of any size; what is killed goes on where it was."""
+    from rivals.flows.batch import batch_project
+
+    made = batch_project(call.workspace, source, out, variant, keep=keep or (), backend=backend, tell=call.say)
+    call.show(made, f"{made.rows} rows through {', '.join(made.variants)}: {made.parts} parts in {made.out}")
 
 
 def control(

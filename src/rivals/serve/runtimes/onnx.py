@@ -14,6 +14,8 @@ from rivals.errors import BundleError
 from rivals.serve.runtimes.blocks import finite, numbers
 from rivals.values import Columns, Signature
 
+MANY = 256  # rows from which texts are gathered by column
+
 
 class OnnxPredictor:
     """Answers from ``model.onnx`` on one thread. May be asked by several threads at once."""
@@ -47,5 +49,11 @@ class OnnxPredictor:
         return finite(output, columns.rows, self._width, self.digest)
 
     def _text_block(self, columns: Columns) -> NDArray[np.object_]:
+        if columns.rows > MANY:
+            block = np.empty((columns.rows, len(self._texts)), object)
+            for place, name in enumerate(self._texts):
+                block[:, place] = columns.values[name]
+            block[np.equal(block, np.array(None, object))] = NULL
+            return block
         rows = zip(*[columns.values[name] for name in self._texts], strict=True)
         return np.array([[NULL if value is None else value for value in row] for row in rows], object)
