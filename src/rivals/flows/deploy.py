@@ -45,7 +45,8 @@ def deployment_of(workspace: Workspace, challenger: str | None = None) -> Deploy
         champion = endpoint.champion or ""
         if not champion:
             raise RivalsError("Nobody is champion yet; name one under 'endpoint', or serve once.")
-        weights, mirrored, digests = {champion: 1.0}, dict.fromkeys(endpoint.shadows, 1.0), {}
+        weights, digests = {champion: 1.0}, {}
+        mirrored = {shadow.variant: shadow.share for shadow in endpoint.shadows}
     if challenger is not None:
         weights.setdefault(workspace.spec_variant(challenger), 0.0)
     if strange := [name for name in spec.variants if name not in {one.name for one in workspace.spec.variants}]:
