@@ -41,13 +41,13 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/shelf.py
 	$(BIN)/python benchmarks/budget.py
-	$(BIN)/python benchmarks/splits.py
 	$(BIN)/python benchmarks/remote.py
 
 bench-serving: .venv/dev  ## rivals and seven other servers, side by side; needs wrk, and half an hour
 	PYTHON=$(CURDIR)/$(BIN)/python bash benchmarks/peers/install
 	$(BIN)/python benchmarks/against_servers.py --rounds 2 --seconds 2
 	$(BIN)/python benchmarks/against_servers.py --rounds 3 --seconds 2 --splits --models lightgbm
+	$(BIN)/python benchmarks/splits.py
 
 up: .venv/demo  ## serve the demo until stopped
 	$(BIN)/python examples/flights/demo.py --up
