@@ -41,7 +41,6 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/shelf.py
 	$(BIN)/python benchmarks/budget.py
-	$(BIN)/python benchmarks/splits.py
 	$(BIN)/python benchmarks/remote.py
 	$(BIN)/python benchmarks/batch.py
 
@@ -49,6 +48,7 @@ bench-serving: .venv/dev  ## rivals and seven other servers, side by side; needs
 	PYTHON=$(CURDIR)/$(BIN)/python bash benchmarks/peers/install
 	$(BIN)/python benchmarks/against_servers.py --rounds 2 --seconds 2
 	$(BIN)/python benchmarks/against_servers.py --rounds 3 --seconds 2 --splits --models lightgbm
+	$(BIN)/python benchmarks/splits.py
 
 bench-postgres: .venv/dev  ## PostgreSQL away for a minute, leaders killed and frozen; needs PostgreSQL's programs
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/postgres_away.py

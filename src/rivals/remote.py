@@ -7,12 +7,16 @@ probabilities by label (or, of two, that of the second one), or values; a server
 
 from __future__ import annotations
 
-import http.client
 import re
+import socket
+import ssl
 import threading
+import time
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
+import httptools
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +26,7 @@ from rivals.values import Columns, Signature
 
 PREFIX = "oip+"
 URL = re.compile(r"oip\+(https?)://([^/\s:]+|\[[0-9a-fA-F:]+\])(?::(\d+))?/([^/\s]+)(?:/versions/([^/\s]+))?")
+MOST = 64 << 20  # bytes of an answer
 FLOATS = {"FP16", "FP32", "FP64"}
 
 
@@ -42,7 +47,7 @@ class Remote:
         scheme, self._host, port, name, version = found.groups()
         self.url, self.signature, self._seconds = url, signature, seconds
         self._port = int(port) if port else None
-        self._make = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
+        self._tls = scheme == "https"
         self._path = f"/v2/models/{name}" + (f"/versions/{version}" if version else "")
         self._local = threading.local()
         self._inputs: Sequence[Mapping[str, Any]] | None = None
@@ -109,19 +114,21 @@ class Remote:
         """One call; on a connection that was kept and is gone, a second time."""
         for again in (False, True):
             kept = getattr(self._local, "connection", None)
-            connection = kept or self._make(self._host, self._port, timeout=self._seconds)
-            self._local.connection = None
+            self._local.connection, connection = None, kept
             try:
-                connection.request(method, path, body, {"Content-Type": "application/json"})
-                reply = connection.getresponse()
-                raw = reply.read()
-            except (OSError, http.client.HTTPException) as error:
-                connection.close()
+                connection = kept or _Link(self._host, self._port, self._seconds, tls=self._tls)
+                status, raw = connection.ask(method, path, body)
+            except (OSError, EOFError, httptools.HttpParserError) as error:
+                if connection:
+                    connection.close()
                 if kept and not again and not isinstance(error, TimeoutError):
                     continue
                 raise Unreachable(f"{self.url} cannot be reached: {type(error).__name__}: {error}.") from error
-            self._local.connection = connection
-            return self._read(reply.status, raw)
+            if connection.lasts:
+                self._local.connection = connection
+            else:
+                connection.close()
+            return self._read(status, raw)
         raise AssertionError
 
     def _read(self, status: int, raw: bytes) -> dict[str, Any]:
@@ -129,7 +136,66 @@ class Remote:
             told = msgspec.json.decode(raw)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             told = None
-        if status != http.client.OK or not isinstance(told, dict):
+        if status != HTTPStatus.OK or not isinstance(told, dict):
             why = told.get("error") if isinstance(told, dict) else raw[:100].decode(errors="replace")
             raise BundleError(f"{self.url} answers {status}: {why}")
         return told
+
+
+class _Link:
+    """A connection: one request, then its answer. A request is one write, and a parser in C reads what comes."""
+
+    def __init__(self, host: str, port: int | None, seconds: float, *, tls: bool) -> None:
+        place = host.strip("[]"), port or (443 if tls else 80)
+        self._seconds, self._host = seconds, host if port is None else f"{host}:{port}"
+        self._socket = socket.create_connection(place, timeout=seconds)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            self._socket = ssl.create_default_context().wrap_socket(self._socket, server_hostname=place[0])
+        self.lasts = True
+        self._whole = self._sized = False
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def ask(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+        """Status and body. Raises ``OSError``, ``EOFError`` or the parser's error."""
+        self._whole, self._sized, self._size, self._parts = False, False, 0, []
+        parser, until = httptools.HttpResponseParser(self), time.monotonic() + self._seconds
+        head = f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\nAccept-Encoding: identity\r\n"
+        if body is not None:
+            head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        self._socket.sendall(f"{head}\r\n".encode() + (body or b""))
+        while not self._whole:
+            if (left := until - time.monotonic()) <= 0:
+                raise TimeoutError(f"no whole answer in {self._seconds:g} s")
+            self._socket.settimeout(left)
+            part = self._socket.recv(1 << 16)
+            if not part:
+                if self._sized or not parser.get_status_code():
+                    raise EOFError("the connection ended before the answer")
+                self.lasts = False  # an answer without a length ends with its connection
+                break
+            parser.feed_data(part)
+        self.lasts = self.lasts and parser.should_keep_alive()
+        return parser.get_status_code(), b"".join(self._parts)
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._socket.close()
+
+    # -- from the parser -----------------------------------------------------------------------------------
+
+    def on_header(self, name: bytes, _value: bytes) -> None:
+        """What says how the body ends."""
+        self._sized = self._sized or name.lower() in {b"content-length", b"transfer-encoding"}
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body. Raises ``EOFError`` where it is larger than any answer that is right."""
+        self._parts.append(body)
+        self._size += len(body)
+        if self._size > MOST:
+            raise EOFError(f"the answer is larger than {MOST} bytes")
+
+    def on_message_complete(self) -> None:
+        """A whole answer."""
+        self._whole = True
