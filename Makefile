@@ -47,7 +47,7 @@ bench-serving: .venv/dev  ## rivals and seven other servers, side by side; needs
 	$(BIN)/python benchmarks/against_servers.py --rounds 2 --seconds 2
 	$(BIN)/python benchmarks/against_servers.py --rounds 3 --seconds 2 --splits --models lightgbm
 
-up: .venv/demo  ## serve the demo until stopped
+up: .venv/demo  ## serve the demo until stopped; with Prometheus and Alertmanager where they are installed
 	$(BIN)/python examples/flights/demo.py --up
 
 lock: .venv/dev  ## write the hash-locked requirements anew (needs uv); they hold no index address
