@@ -53,7 +53,7 @@ bench-serving: .venv/dev  ## rivals and seven other servers, side by side; needs
 bench-postgres: .venv/dev  ## PostgreSQL away for a minute, leaders killed and frozen; needs PostgreSQL's programs
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/postgres_away.py
 
-up: .venv/demo  ## serve the demo until stopped
+up: .venv/demo  ## serve the demo until stopped; with Prometheus and Alertmanager where they are installed
 	$(BIN)/python examples/flights/demo.py --up
 
 lock: .venv/dev  ## write the hash-locked requirements anew (needs uv); they hold no index address
