@@ -78,7 +78,11 @@ def test_a_question_to_the_bank_learns_as_a_build_does(built: Workspace) -> None
     ("old", "new", "sentence"),
     [
         ("combiner: greedy", "combiner: greedi", "No combiner is called 'greedi'. Did you mean 'greedy'"),
-        ("combiner: greedy", "combinr: greedy", "an ensemble's 'with' has the key combiner, not combinr"),
+        (
+            "combiner: greedy",
+            "combinr: greedy",
+            "an ensemble's 'with' has the keys combiner, deadline_ms and quorum, not combinr",
+        ),
         ("combiner: greedy", "combiner: 3", "'combiner' is a name, or"),
         ("{use: stack}", "{use: stack, options: 1}", "a plug-in has the keys use and with, not options"),
     ],

@@ -76,6 +76,9 @@ class Tape:
     def shadow(self, outcome: Outcome) -> None:
         self.counts["shadow", outcome.value] += 1
 
+    def degraded(self, variant: str) -> None:
+        self.counts["degraded", variant] += 1
+
     def shed(self, reason: str) -> None:
         self.counts["shed", reason] += 1
 

@@ -53,6 +53,9 @@ class Tally(Protocol):
     def shadow(self, outcome: Outcome) -> None:
         """A variant was asked in the shadow."""
 
+    def degraded(self, variant: str) -> None:
+        """An answer left that is flagged as degraded."""
+
     def shed(self, reason: str) -> None:
         """Something was not done, for want of room or time."""
 
@@ -102,7 +105,7 @@ class Endpoint:
     def swap(self, serving: Serving) -> None:
         """Answer from this from now on; what is under way ends with what it began."""
         self.serving = serving
-        self._away.keep(serving.away)
+        self._away.keep(serving.lanes)
         if unasked := self._shadows.keep(serving.signatures):
             for one in unasked:
                 one.outcome = Outcome.SHED
@@ -164,6 +167,7 @@ class Endpoint:
             one.look()
             if one.away:
                 self._away.ask(one)
+        self._away.flush()
         return [one for one in asked if not one.away]
 
     def _choose_all(self, arrived: Sequence[tuple[Request, float, Done]]) -> list[Question]:
@@ -219,7 +223,11 @@ class Endpoint:
         assert one.done
         match one.outcome:
             case Outcome.OK:
-                degraded = one.degraded or not kept
+                degraded = one.degraded or one.partial or not kept
+                if degraded:
+                    self._tally.degraded(one.variant)
+                if one.partial:
+                    self._complain(one)
                 one.done(Answer(one.request.id, one.variant, one.table.revision, one.outputs, degraded))
             case Outcome.DEADLINE:
                 one.done(_too_late(one.request))
@@ -239,11 +247,11 @@ class Endpoint:
                 self._complain(one)
 
     def _complain(self, one: Question) -> None:
-        """Say why a variant failed; the metrics count, the log need not."""
+        """Say why a variant failed, or answered without some members; the metrics count, the log need not."""
         now = time.monotonic()
         if now - self._complained >= QUIET:
-            self._complained = now
-            log.warning("variant.failed variant=%s request=%s reason=%s", one.variant, one.request.id, one.reason)
+            self._complained, what = now, "degraded" if one.partial else "failed"
+            log.warning("variant.%s variant=%s request=%s reason=%s", what, one.variant, one.request.id, one.reason)
 
     def _shadowed(self, asked: list[Question]) -> None:
         if not self._closed:
@@ -268,4 +276,5 @@ def _replaced(one: Question) -> bool:
 
 
 def _too_late(request: Request) -> RequestError:
-    return RequestError(f"The answer was not ready within {request.deadline_ms:g} ms.", 504)
+    within = f"within {request.deadline_ms:g} ms" if request.deadline_ms else "in time"
+    return RequestError(f"The answer was not ready {within}.", 504)

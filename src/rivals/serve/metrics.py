@@ -22,6 +22,10 @@ METRICS: Mapping[str, tuple[str, str]] = {
     "rivals_request_duration_seconds": ("histogram", "From the last byte of a request to the first of its answer."),
     "rivals_variant_weight_ratio": ("gauge", "Share of the units that a variant has in the table in force."),
     "rivals_shadow_total": ("counter", "Questions put to a variant in the shadow, by how they ended."),
+    "rivals_degraded_total": (
+        "counter",
+        "Answers flagged as degraded: some members missing, or another variant.",
+    ),
     "rivals_feedback_total": ("counter", "Labels and rewards that were acknowledged."),
     "rivals_shed_total": ("counter", "What was not done, for want of room or time."),
     "rivals_build_info": ("gauge", "1, with the version."),
@@ -102,6 +106,10 @@ class EndpointTally:
         """A variant was asked in the shadow, or dropped for want of room."""
         name = "dropped" if outcome is Outcome.SHED else outcome.value
         self._counters.add(f'rivals_shadow_total{{outcome="{name}"}}')
+
+    def degraded(self, variant: str) -> None:
+        """An answer left that is flagged as degraded."""
+        self._counters.add(f'rivals_degraded_total{{{self._label},variant="{_escaped(variant)}"}}')
 
     def shed(self, reason: str) -> None:
         """Something was not done, for want of room or time."""

@@ -39,6 +39,7 @@ class Greedy:
             raise SpecError(f"Greedy takes rounds of 1 or more, not {rounds!r}.")
         self.rounds, self.limits = rounds, (latency_ms, size_mb)
         self.weights = None if weights is None else checked(weights)
+        self.named = frozenset(self.weights or ())
 
     def learn(self, lesson: Lesson) -> Mapping[str, Any]:
         """Weights. Raises ``SpecError`` where no member keeps the limits."""
