@@ -31,6 +31,7 @@ from rivals.ensemble.family import Blend, blend, known
 from rivals.errors import DataError, RivalsError
 from rivals.flows import limits, provenance, tracked
 from rivals.flows.events import BuildEvent
+from rivals.flows.past import Past, past, take
 from rivals.flows.reading import Data
 from rivals.flows.schema import remember_schema
 from rivals.flows.trial import options, plain
@@ -43,7 +44,7 @@ from rivals.registry.lineage import Lineage, lineage
 from rivals.remote import Remote
 from rivals.rules import TIME
 from rivals.serve.runtimes import predictor
-from rivals.spec.project import MAIN, VariantSpec
+from rivals.spec.project import BUILD, MAIN, VariantSpec
 from rivals.tune.search import Search, Tried
 from rivals.values import Columns, Trained, Use, Version
 
@@ -62,10 +63,15 @@ class Order:
     ordered: bool = False  # folds follow one another in time
     deadline_ms: float | None = None
     quorum: int | None = None
+    past: Past | None = None  # built already, by another run
 
 
 def build_one(order: Order) -> Made:
     """Fit one variant and write its bundle. A task for a ``Backend``: it runs in a process of its own."""
+    if order.past:
+        taken = take(order.job, order.bundles, order.past)
+        receipt.keep(taken)
+        return taken
     rows, division = kept(order.job.rows)
     fitted, blended = combine(order) if order.combiner else (train(order.job), None)
     inputs = rows.inputs.iloc[division.train][[column.name for column in fitted.signature.inputs]]
@@ -287,8 +293,12 @@ class Building:
         ordered = self.workspace.spec.data.split.by == "time"
         return Order(
             job, self.workspace.blobs.folder, facts, members, banks, combiner, cost, ordered, variant.deadline_ms,
-            variant.quorum,
+            variant.quorum, self._past(variant),
         )  # fmt: skip
+
+    def _past(self, variant: VariantSpec) -> Past | None:
+        model = variant.model or ""
+        return past(self.workspace, model) if model.startswith(BUILD) else None
 
     def _tuned(self, variant: VariantSpec, tried: Tried, features: Path) -> tuple[Use, Path]:
         """The family as the search has found it, and its features: computed anew where steps were searched."""

@@ -82,6 +82,7 @@ Event = Literal[
     "rollout.paused", "rollout.resumed", "rollout.watched", "rollout.concluded", "rollout.notice", "rollout.judged",
     "fences", "preflight",
 ]  # fmt: skip
+BUILD = "build:"  # begins a model that a past run has built
 MAIN = "main"  # the source itself, where a variant may name another set
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
