@@ -54,6 +54,7 @@ BOOSTERS = {"lightgbm": "lightgbm", "xgboost": "xgboost-cpu", "catboost": "catbo
 PARITY_ROWS = 2_000
 PROBE_ROWS = 32
 ASKED = 200  # rows that a remote model is asked, one by one too
+TIMED = 40  # rows that members elsewhere are timed by, one by one: milliseconds each
 AWAY = {"child", "remote", "fanout"}  # runtimes that answer, or ask, elsewhere
 CATEGORIES = 1_000  # of a text input that are listed in the manifest
 JOINED = 1e-6  # between a graph of an ensemble and its members asked one by one
@@ -200,7 +201,7 @@ def write_ensemble(
         opened: dict[str, Predictor] = {manifest.runtime: runtime(folder, manifest, opener)}
         answers = opened[manifest.runtime].predict(given)
         if away:
-            times = latency(opened, given)
+            times = latency(opened, columns_of(_spread(asked, TIMED), signature))
         else:
 
             def joined() -> bytes:
