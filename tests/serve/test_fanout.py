@@ -118,7 +118,7 @@ def test_a_member_that_fails_never_fails_the_call(make: Callable[..., Fixture], 
 
 def test_a_late_member_never_fails_the_call(make: Callable[..., Fixture]) -> None:
     gate = threading.Event()
-    stage = make(fan(Mean(), {"a": Says(0.2), "b": Far(0.4), "late": Far(0.9, gate.wait)}, deadline=0.05))
+    stage = make(fan(Mean(), {"a": Says(0.2), "b": Far(0.4), "late": Far(0.9, gate.wait)}, deadline=0.5))
     got = ask(stage)
     assert got.degraded
     np.testing.assert_allclose(got.outputs, [[0.7, 0.3]])
@@ -172,7 +172,7 @@ def test_a_failover_asks_the_next_one_and_only_then(make: Callable[..., Fixture]
 
 def test_a_failover_keeps_time_for_the_next_one(make: Callable[..., Fixture]) -> None:
     gate = threading.Event()
-    stage = make(fan(Failover(["hangs", "well"]), {"hangs": Far(0.2, gate.wait), "well": Far(0.4)}, deadline=0.3))
+    stage = make(fan(Failover(["hangs", "well"]), {"hangs": Far(0.2, gate.wait), "well": Far(0.4)}, deadline=2.0))
     got = ask(stage)
     np.testing.assert_allclose(got.outputs, [[0.6, 0.4]])
     gate.set()

@@ -146,7 +146,10 @@ class Away:
         self.flush()
 
     def _late(self, sent: Question) -> None:
-        one, _, settled = self._waiting.pop(id(sent))
+        waited = self._waiting.pop(id(sent), None)
+        if waited is None:  # it was answered in this very round
+            return
+        one, _, settled = waited
         one.latency_us = round((time.monotonic() - one.arrived) * 1e6)
         self._tell(one, Outcome.DEADLINE, "it gave no answer in time", settled)
         self.flush()
