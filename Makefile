@@ -40,6 +40,7 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/swaps.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/shelf.py
+	$(BIN)/python benchmarks/ensembles.py
 	$(BIN)/python benchmarks/budget.py
 	$(BIN)/python benchmarks/remote.py
 	$(BIN)/python benchmarks/batch.py

@@ -31,6 +31,8 @@ class Bad:
         match self._kind if not mood or Path(mood).exists() else "":
             case "sleeps":
                 time.sleep(1.0)
+            case "stalls":
+                time.sleep(10.0)
             case "crashes":
                 raise MemoryError("out of luck")
             case "leaks":

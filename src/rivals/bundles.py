@@ -46,7 +46,7 @@ NUMBERS, TEXTS = "numbers", "texts"  # the two inputs of a graph, each in the or
 NULL = "\ufdd0null"  # a missing text inside a graph or table; a noncharacter, so that no text is mistaken for it
 TOLERANCE = 1e-5  # between a runtime and the pipeline: absolute for probabilities, relative for values
 
-Runtime = Literal["onnx", "native", "together", "child", "remote"]
+Runtime = Literal["onnx", "native", "together", "fanout", "child", "remote"]
 T = TypeVar("T")
 
 
@@ -65,7 +65,9 @@ class BundleManifest:
     """``rivals.json``: what the bundle takes and gives, and how it answers.
 
     ``members`` maps the members of an ensemble to their bundles' digests; ``combiner`` makes one answer of theirs.
-    A bundle whose runtime is "child" is answered in a process of its own; ``reason`` says why.
+    A bundle whose runtime is "child" is answered in a process of its own; ``reason`` says why. An ensemble with the
+    runtime "fanout" has a member elsewhere: all are asked at once, within ``deadline_ms``, and ``quorum`` must answer.
+    ``beside`` are the columns that it makes of what a request says beside its rows (``rivals.rules``).
     """
 
     signature: Signature
@@ -78,14 +80,12 @@ class BundleManifest:
     candidates: tuple[Candidate, ...] = ()
     members: Mapping[str, str] = field(default_factory=dict)
     combiner: Use | None = None
+    deadline_ms: float | None = None
+    quorum: int | None = None
+    beside: tuple[str, ...] = ()
     metrics: Mapping[str, Any] = field(default_factory=dict)
     lineage: Mapping[str, Any] = field(default_factory=dict)
     format: int = FORMAT
-
-    @property
-    def unserved(self) -> str:
-        """Why no process can answer from it; empty where one can."""
-        return self.reason if self.runtime == "child" and self.members else ""
 
 
 @dataclass(frozen=True, slots=True)

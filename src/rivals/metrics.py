@@ -70,9 +70,9 @@ TABLE = (
     Metric(
         "rivals_degraded_total",
         "counter",
-        ("endpoint", "reason"),
-        "The champion asked where another failed (stand_in) or had no lease (lease); answers not written down "
-        "(unrecorded).",
+        ("endpoint", "variant", "reason"),
+        "The champion asked where a variant failed (stand_in) or had no lease (lease); its members missing (partial); "
+        "answers not written down (unrecorded).",
         "traffic",
     ),
     Metric(

@@ -47,7 +47,8 @@ class Lesson:
     """What a combiner learns from: ``answers`` by member, (rows, k), to rows that no member was fitted on.
 
     ``target`` holds indexes of labels, or values; ``metric`` is the deciding one. ``cost`` is, by member, what one row
-    takes in milliseconds and what its bundle takes in MB, where that is known.
+    takes in milliseconds and what its bundle takes in MB, where that is known. ``rows`` are there for a combiner that
+    looks at them.
     """
 
     answers: Mapping[str, NDArray[np.float64]]
@@ -57,6 +58,7 @@ class Lesson:
     weight: NDArray[np.float64] | None = None
     cost: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     seed: int = 0
+    rows: Columns | None = None
 
     def where(self, kept: NDArray[np.bool_]) -> Lesson:
         """Some of the rows."""
@@ -65,6 +67,7 @@ class Lesson:
             answers={name: said[kept] for name, said in self.answers.items()},
             target=self.target[kept],
             weight=None if self.weight is None else self.weight[kept],
+            rows=None if self.rows is None else self.rows.where(kept.tolist()),
         )
 
 
@@ -116,16 +119,20 @@ class Family(Protocol):
 class Combiner(Protocol):
     """Many answers, one answer. It does no I/O, so that one text serves building and serving.
 
-    Made without having learned anything, it must answer, too. It may be a ``Learner`` and ``Compiled`` besides.
+    Made without having learned anything, it must answer, too. It may be a ``Learner``, ``Compiled`` or ``Looking``
+    besides, and may say ``named``, a set of the members that its options name.
     """
 
     def ask(
         self, members: Sequence[str], answers: Mapping[str, NDArray[np.float64]]
     ) -> Sequence[str] | Mapping[str, NDArray[np.bool_]]:
-        """Whom to ask next, given the answers so far; nobody: done. A mapping says of which rows; others are NaN."""
+        """Whom of ``members``, those that can be asked, to ask next, given the answers so far; nobody: done.
+
+        Who has failed is no member any more. A mapping says of which rows; others are NaN, until they are asked, too.
+        """
 
     def combine(self, answers: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        """One answer of the members' shape."""
+        """One answer of the members' shape, from whoever answered."""
 
 
 @runtime_checkable
@@ -145,6 +152,16 @@ class Compiled(Protocol):
 
     def emit(self, graph: Graph, answers: Mapping[str, str], width: int) -> str:
         """Add what ``combine`` does: tensors (rows, ``width``) go by name, float32 in, float64 out. "": it cannot."""
+
+
+@runtime_checkable
+class Looking(Protocol):
+    """A ``Combiner`` that looks at the rows: at ``columns``, inputs or what ``rivals.rules`` makes of a request."""
+
+    columns: frozenset[str]
+
+    def look(self, rows: Columns) -> Combiner:
+        """The combiner of these rows, which may come without some of the columns."""
 
 
 @runtime_checkable

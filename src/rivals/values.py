@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import compress
 from typing import Any, Literal
 
 import msgspec
@@ -59,6 +60,11 @@ class Columns(msgspec.Struct, frozen=True, gc=False):
 
     values: Mapping[str, Sequence[Any]]
     rows: int
+
+    def where(self, kept: Sequence[bool]) -> Columns:
+        """Some of the rows."""
+        values = {name: list(compress(column, kept)) for name, column in self.values.items()}
+        return Columns(values, sum(kept))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 import json
 import stat
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeRegressor
 
 from rivals.build.bundle import outputs, write, write_ensemble
+from rivals.build.child import PipelinePredictor
 from rivals.bundles import Measured, Probe, columns_of, folder_bytes, folder_digest, read, read_manifest
-from rivals.errors import BuildError
+from rivals.errors import BuildError, BundleError
 from rivals.serve.runtimes import open_bundle, predictor
 from rivals.values import Column, Signature, Use
 from tests.mixed import INPUTS, bundle, fitted, frame, signature, target
@@ -154,13 +156,22 @@ def test_an_ensemble_is_the_mean_of_its_members(tmp_path):
     assert made.predict_us > 0
 
 
-def test_an_ensemble_with_a_member_that_is_not_served_is_not_served(tmp_path):
-    odd = fitted(LogisticRegression(max_iter=300))
+def test_an_ensemble_with_a_member_in_a_process_of_its_own_asks_all_at_once(tmp_path):
+    odd, usual = (fitted(LogisticRegression(max_iter=300)) for _ in range(2))
     odd.steps.insert(1, ("odd", FunctionTransformer(np.cbrt)))
-    members = {"odd": bundle(tmp_path, odd).digest}
-    made = write_ensemble(tmp_path, members, Use("mean"), frame(), runtime=predictor, opener=tmp_path.joinpath)
-    assert made.manifest.runtime == "child"
-    assert "its member odd is not" in made.manifest.reason
+    members = {"odd": bundle(tmp_path, odd).digest, "usual": bundle(tmp_path, usual).digest}
+    made = write_ensemble(
+        tmp_path, members, Use("mean"), frame(), runtime=partial(predictor, alone=PipelinePredictor),
+        opener=tmp_path.joinpath, deadline_ms=50, quorum=1,
+    )  # fmt: skip
+    assert made.manifest.runtime == "fanout"
+    assert (made.manifest.deadline_ms, made.manifest.quorum) == (50, 1)
+    assert made.manifest.reason == "its member odd answers from another process"
+    assert made.predict_us > 0
+    opened = open_bundle(made.folder, tmp_path.joinpath, alone=PipelinePredictor)  # as its shadow's process does
+    assert opened.predict(columns_of(frame(5), signature("binary"))).shape == (5, 2)
+    with pytest.raises(BundleError, match="is not served in process: No runtime answers as the pipeline does"):
+        open_bundle(made.folder, tmp_path.joinpath)
 
 
 def test_members_of_different_questions_are_refused(tmp_path):

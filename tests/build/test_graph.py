@@ -27,7 +27,7 @@ MEMBERS = {
     "binary": (
         LogisticRegression(max_iter=300),
         LGBMClassifier(**LGBM),
-        RandomForestClassifier(15, min_samples_leaf=5),
+        RandomForestClassifier(15, min_samples_leaf=5, random_state=0),
     ),
     "multiclass": (LogisticRegression(max_iter=300), LGBMClassifier(**LGBM)),
     "regression": (LinearRegression(), LGBMRegressor(**LGBM)),

@@ -40,6 +40,9 @@ CASES: dict[tuple[type, str], dict[str, Any]] = {
     (Family, "torch"): {"with": {"hidden": [8], "epochs": 3, "lr": 0.01}},
     (Family, "function"): {"with": {"function": "tests.build.toy:model"}},
     (Judge, "noninferior"): {"with": {"metric": "log_loss", "margin": 0.01}},
+    (Combiner, "switch"): {
+        "with": {"rules": [{"when": {"column": "vip", "is": 1}, "to": "two"}], "otherwise": "one"},
+    },
     (Policy, "match"): {"with": {"rules": [{"when": {"column": "vip", "is": 1}, "to": "two"}]}},
     (Policy, "cheapest"): {"with": {"cost": {"one": 1, "two": 2}}},
     (Judge, "reward"): {"with": {"low": 0, "high": 1, "margin": 0.1}},

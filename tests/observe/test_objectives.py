@@ -72,8 +72,8 @@ def test_what_the_champion_answered_instead_is_one_request() -> None:
     counted = {
         series(A_REQUEST, **of, variant="a", outcome="ok"): 90.0,
         series(A_REQUEST, **of, variant="b", outcome="error"): 10.0,
-        series("rivals_degraded_total", **of, reason="stand_in"): 8.0,
-        series("rivals_degraded_total", **of, reason="unrecorded"): 5.0,
+        series("rivals_degraded_total", **of, variant="b", reason="stand_in"): 8.0,
+        series("rivals_degraded_total", **of, variant="a", reason="unrecorded"): 5.0,
         series("rivals_shed_total", **of, reason="busy"): 3.0,
         series("rivals_shed_total", **of, reason="shadow"): 50.0,
         series(took, **of, variant="a", le="0.1"): 95.0,

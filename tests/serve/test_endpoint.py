@@ -76,8 +76,8 @@ class Tape:
     def shadow(self, variant: str, outcome: Outcome) -> None:
         self.counts["shadow", outcome.value] += 1
 
-    def degraded(self, reason: str) -> None:
-        self.counts["degraded", reason] += 1
+    def degraded(self, variant: str, reason: str) -> None:
+        self.counts["degraded", variant, reason] += 1
 
     def shed(self, reason: str) -> None:
         self.counts["shed", reason] += 1

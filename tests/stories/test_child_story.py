@@ -22,6 +22,10 @@ def cube(block):
 FEATURES = """features:
   cubed: [{use: impute, with: {columns: numeric}}, {use: function, with: {function: "toy:cube", columns: numeric}}, {use: encode, with: {columns: [color]}}]
 """
+ENSEMBLE = """variants:
+  - {name: odd, features: cubed, family: sklearn, with: {estimator: LogisticRegression}}
+  - {name: blend, family: ensemble, members: [weak, odd], with: {deadline_ms: 400, quorum: 1, combiner: {use: mean, with: {weights: {weak: 3, odd: 1}}}}}
+"""
 VARIANT = """variants:
   - {name: odd, features: cubed, family: sklearn, with: {estimator: LogisticRegression}}
 """
@@ -92,5 +96,39 @@ def test_a_variant_in_a_process_of_its_own_answers_as_its_pipeline_did_and_its_d
         assert ask(number)[0] in {"weak", "odd"}
     wait_until(lambda: ask(1)[0] == "odd", 60, server.log)  # it is started again
     assert pid not in processes()
+    server.stop()
+    wait_until(lambda: not processes() - before, 10)
+
+
+@pytest.mark.slow
+def test_an_ensemble_answers_without_the_member_that_hangs_or_dies(project: Path, serve: Callable[..., Server]) -> None:
+    (project / "toy.py").write_text((project / "toy.py").read_text() + CUBE)
+    file = project / "rivals.yaml"
+    text = file.read_text().replace("features:\n", FEATURES, 1).replace("variants:\n", ENSEMBLE, 1)
+    file.write_text(text.replace("  champion: weak\n", "  champion: blend\n", 1))
+    done = rivals("train", "--variant", "blend", cwd=project)
+    assert done.returncode == 0, done.stderr
+    bench = open_workspace(project)
+    assert bench.trained("blend").runtime == "fanout"
+    before = processes()
+    server = serve(project, workers=1)
+    (pid,) = processes() - before
+
+    def ask(number: int) -> bool:
+        status, told, body = server.request("POST", INFER, infer(a_row(number)))
+        assert status == 200, body
+        assert told["x-rivals-variant"] == "blend"
+        return told.get("x-rivals-degraded") == "true"
+
+    wait_until(lambda: not ask(0), 30, server.log)
+    os.kill(pid, signal.SIGSTOP)  # it hangs
+    assert all(ask(number) for number in range(8))
+    os.kill(pid, signal.SIGKILL)  # it dies
+    for number in range(20):
+        ask(number)
+    wait_until(lambda: not ask(1), 60, server.log)  # it is started again
+    assert pid not in processes()
+    _, _, text = server.request("GET", "/metrics")
+    assert 'rivals_degraded_total{endpoint="toy",variant="blend",reason="partial"}' in str(text)
     server.stop()
     wait_until(lambda: not processes() - before, 10)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,15 +44,18 @@ from rivals.bundles import (
     read_manifest,
 )  # fmt: skip
 from rivals.errors import BuildError
-from rivals.plugins import make
+from rivals.plugins import make, nearest
 from rivals.protocols import Combiner, Opener, Predictor
 from rivals.remote import Remote
+from rivals.rules import is_beside
 from rivals.values import Column, Columns, Signature, Use
 
 BOOSTERS = {"lightgbm": "lightgbm", "xgboost": "xgboost-cpu", "catboost": "catboost"}  # packages by module
 PARITY_ROWS = 2_000
 PROBE_ROWS = 32
 ASKED = 200  # rows that a remote model is asked, one by one too
+TIMED = 40  # rows that members elsewhere are timed by, one by one: milliseconds each
+AWAY = {"child", "remote", "fanout"}  # runtimes that answer, or ask, elsewhere
 CATEGORIES = 1_000  # of a text input that are listed in the manifest
 JOINED = 1e-6  # between a graph of an ensemble and its members asked one by one
 CLEARLY = 0.8  # the graph gives way only to what takes less than this share of its time: noise shall not choose
@@ -166,48 +169,57 @@ def write_ensemble(
     *,
     runtime: Runtime,
     opener: Opener,
+    deadline_ms: float | None = None,
+    quorum: int | None = None,
+    columns: Sequence[Column] = (),
     metrics: Mapping[str, Any] | None = None,
     lineage: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Write an ensemble as ``into/<digest>``: its members by reference (name to digest) and what combines them.
 
-    It takes the members' columns together, and is as exact as the least exact of them. Where members and combiner join
-    into one graph that answers as they do, and is not slower, the graph serves. Raises ``BuildError``.
+    It takes the members' columns together, and those of ``columns`` that its combiner looks at, and is as exact as the
+    least exact member. Where members and combiner join into one graph that answers as they do, and is not slower, the
+    graph serves. Where a member answers in another process, all are asked at once; its latency here is that of asking
+    them one by one. ``runtime`` then opens what is not served in process, too. Raises ``BuildError``.
     """
     manifests = {name: read_manifest(opener(digest)) for name, digest in members.items()}
-    signature = _together(manifests)
-    asked = _spread(rows, PARITY_ROWS)
-    columns = columns_of(asked, signature)
-    alone = [name for name, member in manifests.items() if member.runtime == "child"]
+    wanted = frozenset(getattr(make(Combiner, combiner), "columns", ()))
+    signature = _together(manifests, [column for column in columns if column.name in wanted])
+    _looks(wanted, signature)
+    away = [name for name, member in manifests.items() if member.runtime in AWAY]
+    asked = _spread(rows, ASKED if away else PARITY_ROWS)
+    given = columns_of(asked, signature)
     manifest = BundleManifest(
-        signature, "child" if alone else "together", dtypes=_dtypes(signature), categories=_categories(rows, signature),
+        signature, "fanout" if away else "together", dtypes=_dtypes(signature), categories=_categories(rows, signature),
         parity=max(member.parity for member in manifests.values()), parity_rows=len(asked),
-        reason=f"its member {alone[0]} is not: {manifests[alone[0]].reason}" if alone else "",
-        members=dict(members), combiner=combiner, metrics=dict(metrics or {}), lineage=dict(lineage or {}),
+        reason=f"its member {away[0]} answers from another process" if away else "",
+        members=dict(members), combiner=combiner, deadline_ms=deadline_ms, quorum=quorum,
+        beside=tuple(sorted({one for one in wanted if is_beside(one)}.union(*(m.beside for m in manifests.values())))),
+        metrics=dict(metrics or {}), lineage=dict(lineage or {}),
     )  # fmt: skip
     with _draft(into) as folder:
-        answers = np.empty((0, len(signature.labels) or 1))
-        times: Times = {}
-        if not alone:
-            opened = {"together": runtime(folder, manifest, opener)}
-            answers = opened["together"].predict(columns)
+        opened: dict[str, Predictor] = {manifest.runtime: runtime(folder, manifest, opener)}
+        answers = opened[manifest.runtime].predict(given)
+        if away:
+            times = latency(opened, columns_of(_spread(asked, TIMED), signature))
+        else:
 
             def joined() -> bytes:
                 parts = {name: (opener(digest) / ONNX).read_bytes() for name, digest in members.items()}
                 graphs = {name: (raw, manifests[name].signature) for name, raw in parts.items()}
                 return one_graph(graphs, make(Combiner, combiner), signature)
 
-            graph, found = _try(folder / ONNX, joined, replace(manifest, runtime="onnx"), runtime, (columns, answers))
+            graph, found = _try(folder / ONNX, joined, replace(manifest, runtime="onnx"), runtime, (given, answers))
             if found and (graph.parity or 0.0) > JOINED * max(1.0, float(np.abs(answers).mean())):
                 graph, found = replace(graph, exact=False, reason=f"it is {graph.parity:.2g} off its members"), None
             opened |= {"onnx": found} if found else {}
-            times = latency(opened, columns)
+            times = latency(opened, given)
             chosen = _choose(replace(manifest, candidates=(graph, Candidate("together", exact=True))), times)
             manifest = replace(chosen, parity=manifest.parity + chosen.parity)
             _keep(folder, manifest)
         write_mlmodel(folder, signature)
         (folder / REFERENCE).write_bytes(_json(sketch(asked, answers, signature)))
-        _describe(folder, asked.iloc[: len(answers)], answers, manifest, times)
+        _describe(folder, asked, answers, manifest, times)
         return _seal(folder, into, manifest, times)
 
 
@@ -337,7 +349,15 @@ def _order(pipeline: Any, signature: Signature, rows: pd.DataFrame) -> list[str]
     return order
 
 
-def _together(manifests: Mapping[str, BundleManifest]) -> Signature:
+def _looks(wanted: frozenset[str], signature: Signature) -> None:
+    """Refuse a combiner that looks at what no request brings. Raises ``BuildError``."""
+    known = [column.name for column in signature.inputs]
+    for name in sorted(wanted):
+        if name not in known and not is_beside(name):
+            raise BuildError(f"The combiner looks at the column {name!r}, which is no input.{nearest(name, known)}")
+
+
+def _together(manifests: Mapping[str, BundleManifest], looked_at: Sequence[Column]) -> Signature:
     """One signature for all members: their columns together; a gap is taken where every member takes it."""
     if not manifests:
         msg = "An ensemble needs members: name at least one."
@@ -354,6 +374,8 @@ def _together(manifests: Mapping[str, BundleManifest]) -> Signature:
                 msg = f"Member {name} takes {column.name!r} as {column.kind}, another one as {other.kind}."
                 raise BuildError(msg)
             inputs[column.name] = replace(other, nullable=other.nullable and column.nullable)
+    for column in looked_at:
+        inputs.setdefault(column.name, column)
     return replace(first, inputs=tuple(inputs.values()))
 
 

@@ -79,11 +79,11 @@ def train(job: Job) -> Fitted:
             made, signature, said, seconds = _scored(job, rows, split)
         else:
             made, signature, said, seconds = _fitted(job, rows, split)
-    banked = _bank(rows, split, said)
+    found = banked(rows, split, said)
     job.into.mkdir(mode=0o700, parents=True, exist_ok=True)
-    bank.write(job.into, banked)
+    bank.write(job.into, found)
     put(job.into / PIPELINE, made)
-    return Fitted(job.variant, job.into, signature, scores(banked, job.metrics), seconds, _notes(heard))
+    return Fitted(job.variant, job.into, signature, scores(found, job.metrics), seconds, _notes(heard))
 
 
 def pipeline(fitted: Fitted) -> Any:
@@ -186,7 +186,8 @@ def _asked(job: Job, rows: Rows, split: Split) -> tuple[Any, Signature, Said, fl
 # -- what is kept -----------------------------------------------------------------------------------
 
 
-def _bank(rows: Rows, split: Split, said: Said) -> Bank:
+def banked(rows: Rows, split: Split, said: Said) -> Bank:
+    """What was said, fold by fold and last of the rows held out, with the truth."""
     parts = [*(valid for _, valid in split.folds), split.test]
     places = np.concatenate(parts)
     fold = np.concatenate([np.full(len(part), k if k < len(split.folds) else HELD_OUT) for k, part in enumerate(parts)])

@@ -5,7 +5,7 @@ Every answer it is judged by is honest: what a combiner learned is asked of rows
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rivals.ensemble.together import together
-from rivals.errors import DataError
-from rivals.plugins import make
+from rivals.errors import DataError, SpecError
+from rivals.plugins import make, nearest
 from rivals.protocols import Combiner, Learner, Lesson
 from rivals.values import Use
 
@@ -36,7 +36,9 @@ def blend(use: Use, lesson: Lesson, fold: NDArray[np.int64], *, ordered: bool = 
     Raises ``DataError`` where members answered other rows, and what the combiner raises.
     """
     _alike(lesson)
-    if not isinstance(make(Combiner, use), Learner):
+    combiner = make(Combiner, use)
+    known(combiner, list(lesson.answers))
+    if not isinstance(combiner, Learner):
         return Blend(_answered(use, lesson), use, tuple(lesson.answers))
     taught = _taught(use, lesson.where(fold >= 0))
     outputs = np.empty_like(next(iter(lesson.answers.values())))
@@ -52,6 +54,14 @@ def blend(use: Use, lesson: Lesson, fold: NDArray[np.int64], *, ordered: bool = 
     return Blend(outputs, Use(use.name, {**taught.options, "weights": weights}), tuple(weights))
 
 
+def known(combiner: Combiner, members: Sequence[str]) -> None:
+    """Refuse a combiner whose options name somebody else. Raises ``SpecError`` with the nearest name."""
+    for name in sorted(getattr(combiner, "named", ())):
+        if name not in members:
+            what = type(combiner).__name__.lower()
+            raise SpecError(f"The combiner {what} names {name!r}, which is no member.{nearest(name, list(members))}")
+
+
 def _taught(use: Use, lesson: Lesson) -> Use:
     combiner = make(Combiner, use)
     assert isinstance(combiner, Learner)
@@ -60,7 +70,8 @@ def _taught(use: Use, lesson: Lesson) -> Use:
 
 def _answered(use: Use, lesson: Lesson) -> NDArray[np.float64]:
     answers = lesson.answers
-    return together(make(Combiner, use), {name: partial(answers.__getitem__, name) for name in answers})
+    members = {name: partial(answers.__getitem__, name) for name in answers}
+    return together(make(Combiner, use), members, lesson.rows)
 
 
 def _alike(lesson: Lesson) -> None:

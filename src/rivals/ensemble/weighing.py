@@ -26,20 +26,23 @@ def checked(weights: Mapping[str, float]) -> dict[str, float]:
 
 
 def asked(members: Sequence[str], answers: Answers, weights: Mapping[str, float] | None) -> list[str]:
-    """Whoever has a weight and has not answered yet. Raises ``SpecError`` where a weight is nobody's."""
+    """Whoever has a weight and has not answered yet."""
     if weights is None:
         return [name for name in members if name not in answers]
-    if strange := [name for name in weights if name not in members]:
-        raise SpecError(f"There is a weight for {strange[0]!r}, which is no member: {', '.join(members)}.")
     return [name for name in members if weights.get(name) and name not in answers]
 
 
 def weighted(answers: Answers, weights: Mapping[str, float] | None) -> NDArray[np.float64]:
-    """The weighted mean, summed in the order of the names so that it is the same everywhere."""
+    """The weighted mean, summed in the order of the names so that it is the same everywhere.
+
+    Where somebody did not answer, the others' weights are raised, so that they add up to one again.
+    """
     names = sorted(answers)
     if weights is None:
         return np.asarray(np.sum([answers[name] for name in names], axis=0) / len(names), np.float64)
-    return np.asarray(np.sum([answers[name] * weights[name] for name in names], axis=0), np.float64)
+    whole = np.asarray(np.sum([answers[name] * weights[name] for name in names], axis=0), np.float64)
+    missing = any(weight and name not in answers for name, weight in weights.items())
+    return whole / sum(weights[name] for name in names) if missing else whole
 
 
 def emit_weighted(graph: Graph, answers: Mapping[str, str], weights: Mapping[str, float] | None, width: int) -> str:
@@ -54,6 +57,13 @@ def side_by_side(graph: Graph, answers: Mapping[str, str]) -> str:
     names = sorted(answers)
     block = graph.node("Concat", [answers[name] for name in names], axis=1) if len(names) > 1 else answers[names[0]]
     return graph.node("Cast", [block], to=DOUBLE)
+
+
+def leaves_out(what: str, order: Sequence[str], members: Sequence[str]) -> list[str]:
+    """The order itself, if every member is in it. Raises ``SpecError``."""
+    if missing := [name for name in members if name not in order]:
+        raise SpecError(f"The order of the {what} leaves out its member {missing[0]!r}: {', '.join(order)}.")
+    return list(order)
 
 
 def learnable(lesson: Lesson, what: str) -> None:

@@ -23,11 +23,12 @@ from rivals.errors import DataError, SpecError
 from rivals.flows.compare import champion_of, gather, truth_of
 from rivals.flows.reading import anchored
 from rivals.flows.workspace import Workspace
-from rivals.protocols import Lesson, Source
+from rivals.protocols import Combiner, Lesson, Looking, Source
+from rivals.rules import TIME, is_beside
 from rivals.statistics.curves import Reliability, cut, reliability, thresholds
 from rivals.statistics.losses import Floats, Metric
 from rivals.statistics.paired import Posterior, Tested, corrected_t, correlated_t, delong, mcnemar
-from rivals.values import Use
+from rivals.values import Columns, Use
 
 BEST = "best"
 UNCUT = {"roc_auc", "average_precision", "balanced_log_loss"}  # no mean of losses, and of probabilities all the same
@@ -153,6 +154,7 @@ class Asked:
         lesson = Lesson(
             {one: self.outputs(one) for one in members}, bank.target, bank.task, self.workspace.spec.measures[0],
             bank.weight, {one: (known[one].predict_us / 1e3, known[one].bytes / 1e6) for one in members},
+            rows=self._seen(use),
         )  # fmt: skip
         blended = blend(use, lesson, bank.fold, ordered=self.workspace.spec.data.split.by == "time")
         said, parts = blended.outputs, [known[one] for one in blended.members]
@@ -161,6 +163,15 @@ class Asked:
             sum(one.bytes for one in parts),
         )  # fmt: skip
         return replace(self, entries=(*self.entries, cost))
+
+    def _seen(self, use: Use) -> Columns | None:
+        """The columns that a combiner looks at, and the time; headers nobody has kept."""
+        combiner = plugins.make(Combiner, use)
+        if not isinstance(combiner, Looking):
+            return None
+        values = {name: self.column(name).tolist() for name in combiner.columns if not is_beside(name)}
+        times = {} if self.first.time is None else {TIME: self.first.time.tolist()}
+        return Columns({**values, **times}, len(self.first))
 
     def _folds(self, first: Floats, second: Floats, metric: str | None) -> tuple[list[float], float]:
         judged, bank = self.metric(metric), self.first

@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rivals import plugins
-from rivals.bundles import read_manifest
 from rivals.errors import DataError, Refused, RivalsError
 from rivals.flows.scoring import Part, Scoring, schema_of, score_part
 from rivals.flows.workspace import Workspace
@@ -67,9 +66,6 @@ def batch_project(
     """
     names = _variants(workspace, variant)
     digests = {name: workspace.trained(name).digest for name in names}
-    for name, digest in digests.items():
-        if why := read_manifest(workspace.blobs.path(digest)).unserved:
-            raise RivalsError(f"{name!r} cannot answer: {why}.")
     kept = tuple(dict.fromkeys([*(_id(workspace, source)), *keep]))
     files = _files(source)
     plan = Plan({file.name: _digest(file) for file in files}, digests, kept)

@@ -283,10 +283,8 @@ def _version(table: RoutingTable, variant: str) -> Version:
 
 
 def _fits(workspace: Workspace, table: RoutingTable, digest: str) -> None:
-    """A challenger must answer what clients already send, and be servable in process."""
+    """A challenger must answer what clients already send."""
     manifest = read_manifest(workspace.blobs.path(digest))
-    if why := manifest.unserved:
-        raise RolloutError(f"This variant cannot be served: {why}")
     champion = read_manifest(workspace.blobs.path(_version(table, table.champion).digest)).signature
     settings = read_endpoint(workspace.run_dir)
     sent = {column.name for column in (settings.columns if settings else champion.inputs)}

@@ -6,12 +6,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import numpy as np
+
 from rivals.build import bank, receipt
+from rivals.build.bank import Bank
 from rivals.build.bundle import write, write_ensemble, write_remote
+from rivals.build.child import PipelinePredictor
 from rivals.build.evaluate import measure, scores
 from rivals.build.leftovers import PIPELINE
 from rivals.build.pipeline import StepsJob, keep, kept, share
@@ -21,24 +26,27 @@ from rivals.build.rows import Rows, narrowed, prepare
 from rivals.build.sets import divide, further
 from rivals.build.train import READY, Fitted, Job, pipeline, train
 from rivals.build.whole import is_whole
-from rivals.ensemble.family import Blend, blend
-from rivals.errors import RivalsError
+from rivals.bundles import columns_of
+from rivals.ensemble.family import Blend, blend, known
+from rivals.errors import DataError, RivalsError
 from rivals.flows import limits, provenance, tracked
 from rivals.flows.events import BuildEvent
+from rivals.flows.past import Past, past, take
 from rivals.flows.reading import Data
 from rivals.flows.schema import remember_schema
 from rivals.flows.trial import options, plain
 from rivals.flows.tune import Bench, searches, tune
 from rivals.flows.workspace import Workspace
 from rivals.plugins import make
-from rivals.protocols import Backend, Combiner, Lesson
+from rivals.protocols import Backend, Combiner, Lesson, Looking
 from rivals.registry.blobs import Blobs
 from rivals.registry.lineage import Lineage, lineage
 from rivals.remote import Remote
+from rivals.rules import TIME
 from rivals.serve.runtimes import predictor
-from rivals.spec.project import MAIN, VariantSpec
+from rivals.spec.project import BUILD, MAIN, VariantSpec
 from rivals.tune.search import Search, Tried
-from rivals.values import Trained, Use, Version
+from rivals.values import Columns, Trained, Use, Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +61,17 @@ class Order:
     combiner: Use | None = None
     cost: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # of members: milliseconds a row, and MB
     ordered: bool = False  # folds follow one another in time
+    deadline_ms: float | None = None
+    quorum: int | None = None
+    past: Past | None = None  # built already, by another run
 
 
 def build_one(order: Order) -> Made:
     """Fit one variant and write its bundle. A task for a ``Backend``: it runs in a process of its own."""
+    if order.past:
+        taken = take(order.job, order.bundles, order.past)
+        receipt.keep(taken)
+        return taken
     rows, division = kept(order.job.rows)
     fitted, blended = combine(order) if order.combiner else (train(order.job), None)
     inputs = rows.inputs.iloc[division.train][[column.name for column in fitted.signature.inputs]]
@@ -69,8 +84,11 @@ def build_one(order: Order) -> Made:
             {name: order.members[name] for name in blended.members},
             blended.combiner,
             inputs,
-            runtime=predictor,
+            runtime=partial(predictor, alone=PipelinePredictor),
             opener=Blobs(order.bundles).path,
+            deadline_ms=order.deadline_ms,
+            quorum=order.quorum,
+            columns=rows.signature.inputs,
             **facts,
         )
     elif isinstance(found := pipeline(fitted), Remote):
@@ -87,18 +105,28 @@ def combine(order: Order) -> tuple[Fitted, Blend]:
     assert order.combiner is not None
     started = time.perf_counter()
     banked = {name: bank.read(folder) for name, folder in order.banks.items()}
-    first = next(iter(banked.values()))
+    first, *others = banked.values()
+    if not all(np.array_equal(one.ids, first.ids) and np.array_equal(one.fold, first.fold) for one in others):
+        raise DataError(f"The members {', '.join(banked)} answered different rows; build them on the same data.")
+    rows, _ = kept(order.job.rows)
+    looks = isinstance(make(Combiner, order.combiner), Looking)
     lesson = Lesson(
         {name: one.outputs for name, one in banked.items()}, first.target, first.task, order.job.metrics[0],
-        first.weight, order.cost, order.job.seed,
+        first.weight, order.cost, order.job.seed, seen(rows, first) if looks else None,
     )  # fmt: skip
     blended = blend(order.combiner, lesson, first.fold, ordered=order.ordered)
     said = replace(first, outputs=blended.outputs)
     bank.write(order.job.into, said)
-    rows, _ = kept(order.job.rows)
     seconds = time.perf_counter() - started
     measured = scores(said, order.job.metrics)
     return Fitted(order.job.variant, order.job.into, rows.signature, measured, seconds), blended
+
+
+def seen(rows: Rows, banked: Bank) -> Columns:
+    """What a combiner may look at of the rows of a bank: their inputs, and their time."""
+    places = {one: place for place, one in enumerate(rows.ids)}
+    found = columns_of(rows.inputs.iloc[[places[one] for one in banked.ids]], rows.signature)
+    return found if banked.time is None else Columns({**found.values, TIME: banked.time.tolist()}, found.rows)
 
 
 @dataclass
@@ -121,7 +149,7 @@ class Building:
             measure(metric, spec.data.task)  # refused here, not after an hour of fitting
         for variant in (spec.variant(name) for wave in self.plan.waves for name in wave):
             if variant.members:
-                make(Combiner, variant.combiner)
+                known(make(Combiner, variant.combiner), variant.members)
         keys = {name: search_key(asked) for name, asked in self.plan.asked.items()}
         tuned = [name for wave in self.plan.waves for name in wave if spec.variant(name).tune]
         self.opening = Thread(target=self._open_tracker, daemon=True)
@@ -263,7 +291,14 @@ class Building:
             "commit": self.lineage.commit,
         }
         ordered = self.workspace.spec.data.split.by == "time"
-        return Order(job, self.workspace.blobs.folder, facts, members, banks, combiner, cost, ordered)
+        return Order(
+            job, self.workspace.blobs.folder, facts, members, banks, combiner, cost, ordered, variant.deadline_ms,
+            variant.quorum, self._past(variant),
+        )  # fmt: skip
+
+    def _past(self, variant: VariantSpec) -> Past | None:
+        model = variant.model or ""
+        return past(self.workspace, model) if model.startswith(BUILD) else None
 
     def _tuned(self, variant: VariantSpec, tried: Tried, features: Path) -> tuple[Use, Path]:
         """The family as the search has found it, and its features: computed anew where steps were searched."""
@@ -302,8 +337,10 @@ class Building:
             self.notes.append(f"{name}: built, but MLflow does not know it: {error}")
         self.notes.extend(f"{name}: {note}" for note in fitted.notes)
         if bundle.manifest.reason:
-            where = "not served" if bundle.manifest.unserved else "served from a process of its own"
+            where = "asked at once" if bundle.manifest.runtime == "fanout" else "served from a process of its own"
             self.notes.append(f"{name}: {where}: {bundle.manifest.reason}")
+        elif (bundle.manifest.deadline_ms or bundle.manifest.quorum) and bundle.manifest.runtime != "fanout":
+            self.notes.append(f"{name}: deadline_ms and quorum wait for nobody: its members answer in one process")
         with self.workspace.store.transaction() as tx:
             extras = {"p99_us": bundle.p99_us, "asked": self.plan.asked[name]}
             if (tried := self.best.get(name)) is not None:

@@ -14,7 +14,6 @@ import msgspec
 import yaml
 
 from rivals import __version__
-from rivals.bundles import read_manifest
 from rivals.errors import Refused, RivalsError, SpecError
 from rivals.flows.workspace import Workspace
 from rivals.infra.foreign import target_of
@@ -162,8 +161,6 @@ def _inside(file: Path) -> list[Path]:
 
 def _piece(workspace: Workspace, name: str, digest: str, weight: float, mirrored: float) -> Piece:
     spec = workspace.spec.deploy
-    if why := read_manifest(workspace.blobs.path(digest)).unserved:
-        raise RivalsError(f"{name!r} cannot be served: {why}.")
     piece = Piece(
         name,
         weight,

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,12 +17,14 @@ from rivals.build import bank
 from rivals.build.bank import Bank
 from rivals.build.plan import causes
 from rivals.errors import DataError, RivalsError
-from rivals.flows.reading import Data
 from rivals.flows.status import live_scores
 from rivals.flows.workspace import Workspace
 from rivals.plugins import nearest
 from rivals.registry.builds import Build, builds
 from rivals.registry.lineage import Lineage, root_of
+
+if TYPE_CHECKING:  # it asks here where past runs are
+    from rivals.flows.reading import Data
 
 FILE = "lineage.json"
 TOP = 10  # rows that are shown

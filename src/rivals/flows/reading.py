@@ -11,7 +11,7 @@ from rivals.build.rows import digest, fingerprints
 from rivals.build.sources.versions import version
 from rivals.flows.workspace import Workspace
 from rivals.protocols import Source
-from rivals.spec.project import MAIN
+from rivals.spec.project import BUILD, MAIN
 from rivals.values import Use
 
 
@@ -65,6 +65,10 @@ def anchored(workspace: Workspace, source: Use) -> Use:
 
 def _model(workspace: Workspace, model: str) -> str:
     """Where a ready model lies: a registry's URI is fetched, a path starts at the project file."""
+    if model.startswith(BUILD):
+        from rivals.flows.past import past  # noqa: PLC0415 -- it loads what trains, and few projects name past runs
+
+        return str(past(workspace, model).bundle)
     if model.startswith("models:/"):
         return str(workspace.tracker.download(model, workspace.state / "work" / "models"))
     beside = workspace.folder / model

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rivals import plugins
-from rivals.bundles import read_manifest
-from rivals.errors import RivalsError, SpecError
+from rivals.errors import SpecError
 from rivals.flows import fences
 from rivals.flows.workspace import Workspace
 from rivals.protocols import Policy
@@ -101,8 +100,6 @@ def named_arms(workspace: Workspace, tx: Transaction | None = None) -> tuple[Arm
         if name not in known:
             raise SpecError(f"endpoint.{key}: there is no variant {name!r}.{plugins.nearest(name, known)}")
         digest = workspace.trained(name).digest
-        if why := read_manifest(workspace.blobs.path(digest)).unserved:
-            raise RivalsError(f"endpoint.{key}: {name!r} cannot be served: {why}")
         if name not in out:
             arms.append(Arm(name, digest, 0.0))
     return tuple(arms)

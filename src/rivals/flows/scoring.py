@@ -129,6 +129,7 @@ def _scored(table: pa.Table, opened: Mapping[str, Predictor], keep: Sequence[str
             if column not in known:
                 known[column] = _column(table, column, where)
         values: dict[str, Any] = {column.name: known[column] for column in signature.inputs}
+        values |= {name: [None] * table.num_rows for name in getattr(predictor, "beside", ())}  # no request, no headers
         said = (
             predictor.predict(Columns(values, table.num_rows))
             if table.num_rows

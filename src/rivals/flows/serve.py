@@ -92,8 +92,6 @@ def first_table(workspace: Workspace) -> RoutingTable:
         return follow_project(workspace, table, store.latest_time(endpoint.name) or 0.0)
     champion = endpoint.champion or _recommended(workspace)
     digest = workspace.trained(champion).digest
-    if why := read_manifest(workspace.blobs.path(digest)).unserved:
-        raise RivalsError(f"{champion!r} cannot be served: {why}; name another champion under 'endpoint'.")
     table = RoutingTable(
         endpoint=endpoint.name,
         revision=1,

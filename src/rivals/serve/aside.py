@@ -72,8 +72,8 @@ class Aside:
         if (actual := folder_digest(folder)) != digest:
             raise BundleError(f"Bundle {digest[:12]} is not what its name says (its files make {actual[:12]}).")
         manifest = read_manifest(folder)
-        self.signature = manifest.signature
-        command = CHILD if manifest.runtime == "child" else COMMAND
+        self.signature, self.beside = manifest.signature, manifest.beside
+        command = CHILD if manifest.runtime in {"child", "fanout"} else COMMAND
         self._words, self._more = (python or sys.executable, *command), (str(folder), str(nice), str(memory))
         self._link: _Link | None = _Link(self._words, self._more)
 

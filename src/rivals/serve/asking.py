@@ -48,6 +48,8 @@ def _together(parts: Sequence[Columns], predictor: Predictor) -> Columns:
         return parts[0]
     names = [column.name for column in predictor.signature.inputs]
     values = {name: [value for part in parts for value in part.values[name]] for name in names}
+    for name in getattr(predictor, "beside", ()):  # what came before a table that asks for it has none
+        values[name] = [value for part in parts for value in part.values.get(name) or [None] * part.rows]
     return Columns(values, sum(part.rows for part in parts))
 
 

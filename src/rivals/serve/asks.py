@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rivals.errors import RequestError
+from rivals.rules import beside
 from rivals.serve.clock import Clock
 from rivals.serve.endpoint import Endpoint
 from rivals.serve.inputs import printable
@@ -49,14 +50,16 @@ class Asks:
             return Request(name, columns, unit, self.clock.at(serving.inputs, columns))
         name = text(headers, b"x-request-id") or (own_id and printable("An id", own_id)) or self._fresh()
         unit = text(headers, b"x-rivals-unit") or (text(headers, self._unit_header) if self._unit_header else "")
+        now = self.clock.at(serving.inputs, columns)
+        said = {wanted: text(headers, wanted.encode()) for wanted in serving.headers} if serving.headers else {}
         return Request(
             id=name,
-            columns=columns,
+            columns=beside(columns, serving.beside, said, now) if serving.beside else columns,
             unit=unit or serving.inputs.unit_of(columns) or name,
-            time=self.clock.at(serving.inputs, columns),
+            time=now,
             pin=variant or text(headers, b"x-rivals-variant"),
             deadline_ms=_deadline(headers),
-            headers={wanted: text(headers, wanted.encode()) for wanted in serving.headers} if serving.headers else {},
+            headers=said,
             trace=traceparent(headers.get(b"traceparent", b""), name) if self._traced else "",
         )
 

@@ -1,4 +1,4 @@
-"""Arms in processes of their own: asked without the loop waiting, given up in time, left alone while they are ill."""
+"""Who answers elsewhere: asked without the loop waiting, given up in time, left alone while it is ill."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Protocol
 
-from rivals.serve.question import Question
+from rivals.serve.fanout import Fan, Settled
+from rivals.serve.question import TELLS, Question, ask
+from rivals.serve.runtimes.together import FanOut
 from rivals.serve.shadows import Shadows
 from rivals.values import Outcome
 
@@ -61,7 +63,8 @@ class Breaker:
 class Away:
     """Asks arms through their lanes; ``settled`` hears of each question once, in the loop, answered or given up.
 
-    What comes back after that is thrown away. All methods belong to the loop's thread.
+    What comes back after that is thrown away. Of an ensemble, members that are away are asked likewise; the others are
+    asked here, when ``flush`` is called. All methods belong to the loop's thread.
     """
 
     def __init__(
@@ -70,36 +73,64 @@ class Away:
         self._later, self._settled = later, settled
         self._lanes = Shadows(lambda asked: post(lambda: self._back(asked)), pause=0.0)
         self._breakers: dict[str, Breaker] = {}
-        self._waiting: dict[int, tuple[Question, Timer]] = {}  # by what was sent
+        self._waiting: dict[int, tuple[Question, Timer, Settled]] = {}  # by what was sent
+        self._near: list[tuple[Question, Settled]] = []  # members that answer here
 
     def ask(self, one: Question) -> None:
-        """Have it asked; it is settled within its deadline, or ``PATIENCE``."""
+        """Have it asked; it is settled within its deadline, or its ensemble's, or ``PATIENCE``."""
+        by = one.asked
+        own = isinstance(by, FanOut) and by.deadline
+        until = one.arrived + own if own else time.monotonic() + PATIENCE
+        if one.request.deadline_ms:
+            until = min(until, one.arrived + one.request.deadline_ms / 1e3)
+        self._put(one, until, self._settled)
+
+    def flush(self) -> None:
+        """Ask the members that answer here, each once for all of its questions."""
+        while self._near:
+            batch, self._near = self._near, []
+            ask([one for one, _ in batch])
+            for one, settled in batch:
+                settled(one)
+
+    def _put(self, one: Question, until: float, settled: Settled) -> None:
+        by = one.asked
+        if isinstance(by, FanOut):
+            Fan(one, by, until, self._put, settled).go()
+        elif isinstance(by, TELLS):
+            self._send(one, until, settled)
+        else:
+            self._near.append((one, settled))
+
+    def _send(self, one: Question, until: float, settled: Settled) -> None:
         breaker = self._breakers.setdefault(one.variant, Breaker())
         now = time.monotonic()
         sent = copy(one)  # an answer that comes too late must not change what was settled
         if not breaker.admits(now):
-            self._end(one, Outcome.SHED, f"it failed {breaker.failures} times in a row and is left alone for a while")
+            why = f"it failed {breaker.failures} times in a row and is left alone for a while"
+            _end(one, Outcome.SHED, why, settled)
         elif not self._lanes.admit(sent):
-            self._end(one, Outcome.SHED, "too many questions wait for it")
+            _end(one, Outcome.SHED, "too many questions wait for it", settled)
         else:
-            left = one.request.deadline_ms / 1e3 - (now - one.arrived) if one.request.deadline_ms else PATIENCE
-            timer = self._later(max(0.0, min(left, PATIENCE)), lambda: self._late(sent))
-            self._waiting[id(sent)] = one, timer
+            timer = self._later(max(0.0, until - now), lambda: self._late(sent))
+            self._waiting[id(sent)] = one, timer, settled
             self._lanes.put([sent])
 
-    def keep(self, variants: Iterable[str]) -> None:
+    def keep(self, lanes: Iterable[str]) -> None:
         """Forget all others; what still waits for them is settled."""
-        kept = set(variants)
+        kept = set(lanes)
         for sent in self._lanes.keep(kept):
             if waited := self._waiting.pop(id(sent), None):
-                waited[1].cancel()
-                self._end(waited[0], Outcome.SHED, "it was taken away")
+                one, timer, settled = waited
+                timer.cancel()
+                _end(one, Outcome.SHED, "it was taken away", settled)
+        self.flush()
         for name in self._breakers.keys() - kept:
             del self._breakers[name]
 
     def close(self) -> None:
         """End the lanes; nobody waits any more."""
-        for _, timer in self._waiting.values():
+        for _, timer, _ in self._waiting.values():
             timer.cancel()
         self._waiting.clear()
         self._lanes.close()
@@ -108,21 +139,27 @@ class Away:
         self._lanes.release(asked)
         for sent in asked:
             if waited := self._waiting.pop(id(sent), None):
-                one, timer = waited
+                one, timer, settled = waited
                 timer.cancel()
                 one.outputs, one.latency_us = sent.outputs, sent.latency_us
-                self._tell(one, sent.outcome, sent.reason)
+                self._tell(one, sent.outcome, sent.reason, settled)
+        self.flush()
 
     def _late(self, sent: Question) -> None:
-        one, _ = self._waiting.pop(id(sent))
+        waited = self._waiting.pop(id(sent), None)
+        if waited is None:  # it was answered in this very round
+            return
+        one, _, settled = waited
         one.latency_us = round((time.monotonic() - one.arrived) * 1e6)
-        self._tell(one, Outcome.DEADLINE, "it gave no answer in time")
+        self._tell(one, Outcome.DEADLINE, "it gave no answer in time", settled)
+        self.flush()
 
-    def _tell(self, one: Question, outcome: Outcome, reason: str) -> None:
+    def _tell(self, one: Question, outcome: Outcome, reason: str, settled: Settled) -> None:
         if breaker := self._breakers.get(one.variant):
             breaker.tell(time.monotonic(), good=outcome is Outcome.OK)
-        self._end(one, outcome, reason)
+        _end(one, outcome, reason, settled)
 
-    def _end(self, one: Question, outcome: Outcome, reason: str) -> None:
-        one.outcome, one.reason = outcome, reason
-        self._settled(one)
+
+def _end(one: Question, outcome: Outcome, reason: str, settled: Settled) -> None:
+    one.outcome, one.reason = outcome, reason
+    settled(one)

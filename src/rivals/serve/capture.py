@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
+from rivals.rules import is_beside
 from rivals.values import Request
 
 WHOLE = 2**64
@@ -21,7 +22,8 @@ class Capture:
         """The columns to keep; None where this request was not drawn."""
         if self._below < WHOLE and _draw(request.id) >= self._below:
             return None
-        return {name: values for name, values in request.columns.values.items() if name not in self._redact}
+        given = request.columns.values.items()
+        return {name: values for name, values in given if name not in self._redact and not is_beside(name)}
 
 
 def _draw(request_id: str) -> int:

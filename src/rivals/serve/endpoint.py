@@ -55,8 +55,8 @@ class Tally(Protocol):
     def shadow(self, variant: str, outcome: Outcome) -> None:
         """A variant was asked in the shadow."""
 
-    def degraded(self, reason: str) -> None:
-        """The champion stands in for another, or an answer was not written down."""
+    def degraded(self, variant: str, reason: str) -> None:
+        """The champion stands in for a variant, members of it are missing, or its answer was not written down."""
 
     def shed(self, reason: str) -> None:
         """Something was not done, for want of room or time."""
@@ -107,7 +107,7 @@ class Endpoint:
     def swap(self, serving: Serving) -> None:
         """Answer from this from now on; what is under way ends with what it began."""
         self.serving = serving
-        self._away.keep(serving.away)
+        self._away.keep(serving.lanes)
         if unasked := self._shadows.keep(serving.signatures):
             for one in unasked:
                 one.outcome = Outcome.SHED
@@ -180,6 +180,7 @@ class Endpoint:
             one.look()
             if one.away:
                 self._away.ask(one)
+        self._away.flush()
         return [one for one in asked if not one.away]
 
     def _choose_all(self, arrived: Sequence[tuple[Request, float, Done]]) -> list[Question]:
@@ -193,7 +194,7 @@ class Endpoint:
                 one = Question(request, choice.variant, serving, table, choice.propensity, since, done)
                 if not held and not table.answers(choice.variant):  # pinned to one whose lease ran out
                     one = stand_in(one)
-                    self._tally.degraded("lease")
+                    self._tally.degraded(choice.variant, "lease")
                 if request.deadline_ms and one.late:  # nobody waits for it any more
                     self._tally.shed("deadline")
                     raise _too_late(request)  # noqa: TRY301 -- it ends as what a policy refuses does
@@ -236,10 +237,13 @@ class Endpoint:
         request = one.request
         self._tally.request(one.variant, one.outcome, time.monotonic() - one.arrived, request.trace or request.id)
         if not kept:
-            self._tally.degraded("unrecorded")
+            self._tally.degraded(one.variant, "unrecorded")
         assert one.done
+        if one.partial:
+            self._tally.degraded(one.variant, "partial")
+            self._complain(one)
         if one.outcome is OK:
-            degraded = one.degraded or not kept
+            degraded = one.degraded or one.partial or not kept
             one.done(Answer(one.request.id, one.variant, one.table.revision, one.outputs, degraded))
         elif one.outcome is Outcome.DEADLINE:
             one.done(_too_late(one.request))
@@ -250,7 +254,7 @@ class Endpoint:
     def _count(self, failed: Sequence[Question], ended: Sequence[Question]) -> None:
         for one in failed:
             self._tally.request(one.variant, one.outcome, time.monotonic() - one.arrived)
-            self._tally.degraded("stand_in")
+            self._tally.degraded(one.variant, "stand_in")
             self._complain(one)
         for one in ended:
             self._tally.shadow(one.variant, one.outcome)
@@ -260,11 +264,11 @@ class Endpoint:
                 self._complain(one)
 
     def _complain(self, one: Question) -> None:
-        """Say why a variant failed; the metrics count, the log need not."""
+        """Say why a variant failed, or answered without some members; the metrics count, the log need not."""
         now = time.monotonic()
         if now - self._complained >= QUIET:
-            self._complained = now
-            log.warning("variant.failed variant=%s request=%s reason=%s", one.variant, one.request.id, one.reason)
+            self._complained, what = now, "degraded" if one.partial else "failed"
+            log.warning("variant.%s variant=%s request=%s reason=%s", what, one.variant, one.request.id, one.reason)
 
     def _shadowed(self, asked: list[Question]) -> None:
         if not self._closed:

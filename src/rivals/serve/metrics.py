@@ -124,9 +124,9 @@ class EndpointTally:
         """Something was not done, for want of room or time."""
         self._counters.add(series("rivals_shed_total", endpoint=self._endpoint, reason=reason))
 
-    def degraded(self, reason: str) -> None:
-        """The champion stands in for another, or an answer was not written down."""
-        self._counters.add(series("rivals_degraded_total", endpoint=self._endpoint, reason=reason))
+    def degraded(self, variant: str, reason: str) -> None:
+        """The champion stands in for a variant, members of it are missing, or its answer was not written down."""
+        self._counters.add(series("rivals_degraded_total", endpoint=self._endpoint, variant=variant, reason=reason))
 
     def feedback(self, count: int) -> None:
         """Feedback was acknowledged."""

@@ -10,16 +10,18 @@ import msgspec
 
 from rivals.errors import RequestError
 from rivals.protocols import Policy, Predictor
+from rivals.rules import HEADER
 from rivals.serve.aside import Aside
 from rivals.serve.asking import tell
 from rivals.serve.entries import Closed, Opened
 from rivals.serve.inputs import Inputs
 from rivals.serve.runtimes.remote import RemotePredictor
+from rivals.serve.runtimes.together import FanOut
 from rivals.serve.shelf import Shelved
 from rivals.values import SLOTS, Answer, Arm, Outcome, Request, RoutingTable, Signature
 
 OK = Outcome.OK
-Answerer = Predictor | Aside | Shelved
+Answerer = Predictor | Aside | Shelved | FanOut
 TELLS = (Aside, Shelved, RemotePredictor)
 Done = Callable[[Answer | RequestError], None]
 
@@ -52,17 +54,25 @@ class Serving:
     leased: bool = field(init=False)  # whether anybody but the champion may be asked
     headers: frozenset[str] = field(init=False)  # that the policy looks at, in lower case
     columns: frozenset[str] = field(init=False)  # likewise; they need be no inputs
+    beside: tuple[str, ...] = field(init=False)  # columns that are made of what a request says beside its rows
     away: frozenset[str] = field(init=False)  # who may answer from elsewhere: a process of its own, or the shelf
+    lanes: frozenset[str] = field(init=False)  # of these, and of members that do
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "alone", alone(self.table))
         others = self.table.shadows or self.table.holdout
         object.__setattr__(self, "leased", len(self.table.arms) > 1 or bool(others))
         laned = {name for name, one in self.limits.items() if one.wait or one.at_once}
-        away = frozenset(name for name, one in self.predictors.items() if isinstance(one, TELLS) or name in laned)
+        kinds = (*TELLS, FanOut)
+        away = frozenset(name for name, one in self.predictors.items() if isinstance(one, kinds) or name in laned)
         object.__setattr__(self, "away", away)
-        for name in ("headers", "columns"):
-            object.__setattr__(self, name, frozenset(getattr(self.policy, name, ())))
+        object.__setattr__(self, "lanes", away.union(*(member_lanes(one) for one in self.predictors.values())))
+        everybody = (*self.predictors.values(), *self.asides.values())
+        beside = {name for one in everybody for name in getattr(one, "beside", ())}
+        object.__setattr__(self, "beside", tuple(sorted(beside)))
+        told = {name.removeprefix(HEADER) for name in beside if name.startswith(HEADER)}
+        object.__setattr__(self, "headers", frozenset(getattr(self.policy, "headers", ())) | told)
+        object.__setattr__(self, "columns", frozenset(getattr(self.policy, "columns", ())))
 
     @property
     def signature(self) -> Signature:
@@ -74,6 +84,19 @@ class Serving:
         """What each variant takes and gives, shadows included."""
         asides = {name: aside.signature for name, aside in self.asides.items()}
         return {**asides, **{name: predictor.signature for name, predictor in self.predictors.items()}}
+
+
+def member_lanes(by: object) -> frozenset[str]:
+    """Where an ensemble's members are asked that answer from elsewhere."""
+    if not isinstance(by, FanOut):
+        return frozenset()
+    own = [lane_of(by.digests[name]) for name, one in by.members.items() if isinstance(one, TELLS)]
+    return frozenset(own).union(*map(member_lanes, by.members.values()))
+
+
+def lane_of(digest: str) -> str:
+    """The lane of a member; no variant is called so."""
+    return f"member:{digest}"
 
 
 def digests(table: RoutingTable) -> dict[str, str]:
@@ -117,12 +140,13 @@ class Question(msgspec.Struct, eq=False):
     propensity: Mapping[str, float]
     arrived: float = 0.0  # time.monotonic()
     done: Done | None = None  # None: a shadow, for which nobody waits
-    degraded: bool = False
+    degraded: bool = False  # somebody else answers than was chosen
+    partial: bool = False  # an ensemble answered without some of its members
     outcome: Outcome = Outcome.OPEN
     latency_us: int = 0
     outputs: Sequence[Sequence[float]] = ()
     reason: str = ""  # why it failed
-    near: Predictor | None = None  # who answered at once, though it may be put away by now
+    near: Answerer | None = None  # who answers, whoever that name is by now: one from the shelf, or a member
 
     @property
     def asked(self) -> Answerer:
@@ -184,6 +208,7 @@ def ask(questions: Sequence[Question]) -> None:
 
 
 def _ask(predictor: Answerer, group: Sequence[Question]) -> None:
+    assert not isinstance(predictor, FanOut)  # its members are asked
     parts = [one.request.columns for one in group]
     told = predictor.tell(parts) if isinstance(predictor, TELLS) else tell(predictor, parts)
     for one, got in zip(group, told, strict=True):

@@ -28,6 +28,7 @@ from rivals.plugins import make
 from rivals.protocols import Policy, Predictor
 from rivals.serve.aside import Aside
 from rivals.serve.inputs import Inputs, merged
+from rivals.serve.loading import Loading
 from rivals.serve.question import Answerer, Asked, Serving, alone, answering, digests, shadowing
 from rivals.serve.runtimes import open_bundle
 from rivals.serve.shelf import Shelf, Shelved
@@ -204,19 +205,12 @@ class Reconciler:
         self.problem = str(error)
 
     def _load(self, table: RoutingTable) -> Serving:
-        wanted, found, children = answering(table), dict(self._predictors), dict(self._children)
+        loading = Loading(self._folder, self.config.memory_mb, dict(self._predictors), dict(self._children))
         shelved = self._shelve(table)
-        for variant, digest in wanted.items():
-            if digest in found or digest in children or digest in shelved:
-                continue
-            folder = self._folder(digest)
-            if self._apart(variant, folder):
-                children[digest] = Aside(folder.parent, digest, 0, self.config.memory_mb, self._python(variant))
-                children[digest].ready()
-            else:
-                found[digest] = open_bundle(folder, self._folder, found)
-        others: dict[str, Answerer] = {**shelved, **children}
-        predictors = {variant: found.get(digest) or others[digest] for variant, digest in wanted.items()}
+        predictors: dict[str, Answerer] = {
+            variant: shelved.get(digest) or loading.open(digest, self._python(variant))
+            for variant, digest in answering(table).items()
+        }
         asides = {}
         for variant, digest in shadowing(table).items():
             folder = self._folder(digest)
@@ -229,11 +223,11 @@ class Reconciler:
             if signature.task != self.config.task:
                 raise RivalsError(f"{variant!r} is for {signature.task}, the endpoint for {self.config.task}.")
         inputs = self._inputs(merged(serving.signatures, table.champion, self.config.columns), serving.columns)
-        self._predictors = {digest: found[digest] for digest in wanted.values() if digest in found}
+        self._predictors = {digest: one for digest, one in loading.found.items() if digest in loading.used}
         for digest in self._shelved.keys() - shelved.keys():
             self._shelf.drop(self._shelved[digest])
         self._shelved = shelved
-        self._children = {digest: children[digest] for digest in wanted.values() if digest in children}
+        self._children = {digest: one for digest, one in loading.children.items() if digest in loading.used}
         self._asides = {(variant, shadowing(table)[variant]): one for variant, one in asides.items()}
         return replace(serving, inputs=inputs)
 
@@ -273,7 +267,7 @@ class Reconciler:
     def _apart(self, variant: str, folder: Path) -> bool:
         """Whether a process of its own is to answer from this bundle."""
         try:
-            return bool(self._python(variant)) or read_manifest(folder).runtime == "child"
+            return bool(self._python(variant)) or read_manifest(folder).runtime in {"child", "fanout", "remote"}
         except BundleError:
             return False  # whoever opens it says what is wrong
 

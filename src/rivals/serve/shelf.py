@@ -27,7 +27,8 @@ class Shelved:
     """A bundle that is opened when it is asked. May be asked by several threads."""
 
     def __init__(self, folder: Path, opens: Callable[[], Predictor], shelf: Shelf) -> None:
-        self.signature, self.digest = read_manifest(folder).signature, folder.name
+        manifest = read_manifest(folder)
+        self.signature, self.beside, self.digest = manifest.signature, manifest.beside, folder.name
         self.bound = TIMES * folder_bytes(folder) + MORE
         self.opened: Predictor | None = None
         self._opens, self._shelf, self._turn = opens, shelf, threading.Lock()

@@ -6,6 +6,7 @@ shares may be written ``5%`` and lie in [0, 1] here. A plug-in is its name or ``
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -34,6 +35,7 @@ Event = Literal[
     "rollout.paused", "rollout.resumed", "rollout.watched", "rollout.concluded", "rollout.notice", "rollout.judged",
     "fences", "preflight",
 ]  # fmt: skip
+BUILD = "build:"  # begins a model that a past run has built
 MAIN = "main"  # the source itself, where a variant may name another set
 WRITTEN_CAPTURE = {"anyOf": [*WRITTEN_SHARE["anyOf"], {"enum": ["all", "none"]}]}
 
@@ -124,10 +126,10 @@ class VariantSpec(Part):
             raise ValueError("an ensemble asks its members, which have features of their own; remove 'features'")
         if self.tune is not None and (self.model is not None or self.members):
             raise ValueError("only a variant with features and a family is tuned; remove 'tune'")
-        if self.members and (wrong := sorted(self.with_.keys() - {"combiner"})):
-            raise ValueError(f"an ensemble's 'with' has the key combiner, not {wrong[0]}")
+        if self.members and (wrong := sorted(self.with_.keys() - {"combiner", "deadline_ms", "quorum"})):
+            raise ValueError(f"an ensemble's 'with' has the keys combiner, deadline_ms and quorum, not {wrong[0]}")
         if self.members:
-            _ = self.combiner
+            _ = self.combiner, self.deadline_ms, self.quorum
         return self
 
     @property
@@ -137,6 +139,22 @@ class VariantSpec(Part):
         if not isinstance(found, Use):
             raise ValueError("'combiner' is a name, or {use: name, with: {option: value}}")
         return found
+
+    @property
+    def deadline_ms(self) -> float | None:
+        """Of an ensemble: how long members in other processes have, from the request's arrival."""
+        found = self.with_.get("deadline_ms")
+        if found is None or (type(found) in {int, float} and 0 < found < math.inf):
+            return found
+        raise ValueError(f"'deadline_ms' is a number of milliseconds above 0, not {found!r}")
+
+    @property
+    def quorum(self) -> int | None:
+        """Of an ensemble: how many members must answer, of those asked together."""
+        found = self.with_.get("quorum")
+        if found is None or (type(found) is int and 0 < found <= len(self.members)):
+            return found
+        raise ValueError(f"'quorum' is a number of members, from 1 to {len(self.members)}, not {found!r}")
 
     @property
     def kind(self) -> Literal["train", "ensemble", "ready"]:

@@ -64,6 +64,16 @@ class Combiners:
         names = list(self.answers())
         np.testing.assert_array_equal(self._together(names), self._together(names[::-1]))
 
+    def test_it_answers_from_whoever_answers(self) -> None:
+        said = self.answers()
+        for able in [["one"], ["two"], ["three"], ["one", "three"], ["two", "three"]]:
+            combiner, heard = self.make(), dict[str, NDArray[np.float64]]()
+            while asked := list(combiner.ask(able, heard)):
+                heard |= {name: said[name] for name in asked}
+            one = combiner.combine(heard)
+            assert one.shape == (5, 2), f"where only {' and '.join(able)} can be asked, they are"
+            np.testing.assert_allclose(one.sum(axis=1), 1, atol=1e-9)
+
     def test_it_leaves_the_answers_as_they_were(self) -> None:
         said = self.answers()
         together(self.make(), {name: lambda name=name: said[name] for name in said})  # type: ignore[misc]  # mypy cannot infer it

@@ -36,5 +36,8 @@ def test_weights_by_hand_are_checked() -> None:
     for wrong in ({"a": -1.0}, {"a": float("nan")}, {"a": "1"}, {"a": 0.0}):
         with pytest.raises(SpecError, match="Weights are numbers"):
             Mean(wrong)  # type: ignore[arg-type]
-    with pytest.raises(SpecError, match="'c', which is no member: a, b"):
-        Mean({"c": 1}).ask(["a", "b"], {})
+
+
+def test_who_did_not_answer_leaves_its_weight_to_the_others() -> None:
+    said = {"a": np.array([[0.2, 0.8]]), "b": np.array([[0.6, 0.4]])}
+    assert np.allclose(Mean({"a": 2, "b": 1, "c": 1}).combine(said), [[1 / 3, 2 / 3]])

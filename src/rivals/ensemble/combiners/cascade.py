@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rivals.ensemble.weighing import Answers, learnable
+from rivals.ensemble.weighing import Answers, learnable, leaves_out
 from rivals.errors import SpecError
 from rivals.protocols import Lesson
 
@@ -17,8 +17,9 @@ class Cascade:
     """Ask members in ``order`` (by cost where nothing is said) until one is sure; row by row.
 
     A member is sure where its likeliest label has at least its threshold. Thresholds are learned from the bank: in the
-    long run at most ``alpha`` of all rows get another label than the last member gives them (conformal risk control,
-    Angelopoulos et al., ICLR 2024).
+    long run at most ``alpha`` of all rows get another label than the last member gives them, shared equally among the
+    members before it (conformal risk control, Angelopoulos et al., ICLR 2024). That holds of rows as those of the bank;
+    where they drift, or folds follow one another in time, it is no more than a good guess.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class Cascade:
             raise SpecError(f"Cascade takes an alpha between 0 and 1, not {alpha!r}.")
         self.alpha, self.order = alpha, None if order is None else list(order)
         self.thresholds = None if thresholds is None else list(thresholds)
+        self.named = frozenset(self.order or ())
 
     def learn(self, lesson: Lesson) -> Mapping[str, Any]:
         """The order, and a threshold for each member but the last. Raises ``SpecError`` where there are no labels."""
@@ -43,14 +45,13 @@ class Cascade:
             )
         weight = np.ones(len(lesson.target)) if lesson.weight is None else lesson.weight
         final = lesson.answers[names[-1]].argmax(axis=1)
-        waiting = np.full(len(final), True)
         thresholds = []
         for name in names[:-1]:
-            sure = lesson.answers[name].max(axis=1)
+            # Of all rows, not of those that come so far: then no threshold hangs on another one, and each bound holds.
             wrong = lesson.answers[name].argmax(axis=1) != final
-            at = _threshold(sure[waiting], wrong[waiting], weight[waiting], weight.sum(), self.alpha / (len(names) - 1))
-            thresholds.append(at)
-            waiting &= sure < at
+            thresholds.append(
+                _threshold(lesson.answers[name].max(axis=1), wrong, weight, self.alpha / (len(names) - 1))
+            )
         return {"order": names, "thresholds": thresholds}
 
     def ask(self, members: Sequence[str], answers: Answers) -> Mapping[str, NDArray[np.bool_]] | Sequence[str]:
@@ -61,7 +62,7 @@ class Cascade:
             return order[:1]
         if step == len(order):
             return []
-        unsure = self._unsure(answers, order[:step])
+        unsure = self._unsure(answers, order[step - 1])
         return {order[step]: unsure} if unsure.any() else []
 
     def combine(self, answers: Answers) -> NDArray[np.float64]:
@@ -73,27 +74,23 @@ class Cascade:
             said = np.where(np.isnan(later), said, later)
         return said
 
-    def _unsure(self, answers: Answers, asked: Sequence[str]) -> NDArray[np.bool_]:
-        last = answers[asked[-1]]
+    def _unsure(self, answers: Answers, last: str) -> NDArray[np.bool_]:
+        place = self.order.index(last) if self.order and self.thresholds else -1
+        at = self.thresholds[place] if self.thresholds and 0 <= place < len(self.thresholds) else np.inf
         # What was not asked is NaN, and is not below any threshold: who was sure before stays so.
-        at = np.inf if self.thresholds is None else self.thresholds[len(asked) - 1]
-        unsure: NDArray[np.bool_] = last.max(axis=1) < at
+        unsure: NDArray[np.bool_] = answers[last].max(axis=1) < at
         return unsure
 
     def _ordered(self, members: Sequence[str]) -> list[str]:
         if self.order is None:
             return sorted(members)
-        if strange := [name for name in members if name not in self.order]:
-            raise SpecError(f"The order of the cascade leaves out its member {strange[0]!r}: {', '.join(self.order)}.")
-        return [name for name in self.order if name in members]
+        return [name for name in leaves_out("cascade", self.order, members) if name in members]
 
 
-def _threshold(
-    sure: NDArray[np.float64], wrong: NDArray[np.bool_], weight: NDArray[np.float64], whole: float, alpha: float
-) -> float:
-    """The lowest threshold where those who pass it differ in at most ``alpha`` of the whole; above 1: nobody passes."""
-    order = np.argsort(-sure, kind="stable")
-    risk = (np.cumsum((weight * wrong)[order]) + weight.max(initial=0.0)) / (whole + weight.max(initial=0.0))
+def _threshold(sure: NDArray[np.float64], wrong: NDArray[np.bool_], weight: NDArray[np.float64], alpha: float) -> float:
+    """The lowest threshold where those who pass it and differ are at most ``alpha`` of all; above 1: nobody passes."""
+    order, next_one = np.argsort(-sure, kind="stable"), weight.max(initial=0.0)
+    risk = (np.cumsum((weight * wrong)[order]) + next_one) / (weight.sum() + next_one)
     ends = np.append(sure[order][1:] != sure[order][:-1], True)  # equal ones pass together
     passing = np.flatnonzero(ends & (risk <= alpha))
     broken = np.flatnonzero(ends & (risk > alpha))

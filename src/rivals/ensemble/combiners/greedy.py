@@ -15,6 +15,7 @@ from rivals.protocols import Graph, Lesson
 
 PATIENCE = 10  # rounds without a better blend, then it ends
 SHORT = 12  # candidates of a round that are tried; the slope of the loss says which
+GLANCE = 20_000  # rows, spread evenly, on which it says so; what is tried is tried on all
 TINY = 1e-15
 
 Floats = NDArray[np.float64]
@@ -39,6 +40,7 @@ class Greedy:
             raise SpecError(f"Greedy takes rounds of 1 or more, not {rounds!r}.")
         self.rounds, self.limits = rounds, (latency_ms, size_mb)
         self.weights = None if weights is None else checked(weights)
+        self.named = frozenset(self.weights or ())
 
     def learn(self, lesson: Lesson) -> Mapping[str, Any]:
         """Weights. Raises ``SpecError`` where no member keeps the limits."""
@@ -126,15 +128,20 @@ class _Rowwise:
         self._values, self._weight = values, weight.astype(np.float32)
         self._loss, self._slope = loss, slope
         self._sum = np.zeros(values.shape[1], np.float32)
+        self._step = -(-values.shape[1] // GLANCE)
+        self._few = np.ascontiguousarray(values[:, :: self._step])
 
     def next(self, chosen: Sequence[int], allowed: NDArray[np.bool_]) -> tuple[int, float]:
         """Who makes the best blend with the chosen ones, and its loss."""
         many = len(chosen)
-        tried = np.flatnonzero(allowed)
+        tried, weight = np.flatnonzero(allowed), self._weight[:: self._step]
         if many:
             self._sum += self._values[chosen[-1]]
-            falls = self._values @ (self._weight * self._slope(self._sum / many))
+            falls = self._few @ (weight * self._slope(self._sum[:: self._step] / many))
             tried = tried[np.argsort(falls[tried], kind="stable")[:SHORT]]
+        elif self._step > 1:
+            first = np.array([float(weight @ self._loss(self._few[one])) for one in tried])
+            tried = tried[np.argsort(first, kind="stable")[:SHORT]]
         losses = [float(self._weight @ self._loss((self._sum + self._values[one]) / (many + 1))) for one in tried]
         place = int(np.argmin(losses))
         return int(tried[place]), losses[place]
@@ -155,8 +162,10 @@ def _goal(lesson: Lesson) -> _Squares | _Rowwise:
         happened = np.eye(said[0].shape[1])[labels]
         errors = np.stack([(one - happened).ravel() for one in said]).astype(np.float32)
         return _Squares(errors, np.repeat(weight, happened.shape[1]))
-    rows = np.arange(len(labels))
-    likely = np.stack([one[rows, labels] for one in said]).astype(np.float32)
+    likely = np.empty((len(said), len(labels)), np.float32)
+    places = np.arange(len(labels)) * said[0].shape[1] + labels
+    for place, one in enumerate(said):
+        likely[place] = one.take(places)
 
     def loss(blend: Singles) -> Singles:
         lost: Singles = -np.log(np.maximum(blend, np.float32(TINY)))

@@ -19,6 +19,7 @@ class Mean:
 
     def __init__(self, weights: Mapping[str, float] | None = None) -> None:
         self.weights = None if weights is None else checked(weights)
+        self.named = frozenset(self.weights or ())
 
     def ask(self, members: Sequence[str], answers: Answers) -> Sequence[str]:
         """Whoever has not answered yet."""

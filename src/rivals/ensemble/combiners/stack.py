@@ -27,6 +27,7 @@ class Stack:
     As it comes, few numbers are learned, a weight of 0 or more for each member and a bias for each label: a logarithmic
     pool of probabilities, or a linear one of values (Breiman 1996). ``estimator`` names another meta-learner, as
     ``sklearn.ensemble.GradientBoostingClassifier``, made with ``options``; it sees the logarithms of probabilities.
+    For a member that does not answer, the others' mean stands in.
     """
 
     def __init__(
@@ -36,16 +37,19 @@ class Stack:
         weights: Mapping[str, float] | None = None,
         bias: Sequence[float] | None = None,
         graph: str = "",
+        order: Sequence[str] | None = None,
     ) -> None:
         self.estimator, self.options = estimator, dict(options or {})
         self.weights = None if weights is None else dict(weights)
         self.bias, self.graph = None if bias is None else np.asarray(bias, np.float64), graph
+        self.order = None if order is None else list(order)  # of what the graph sees
+        self.named = frozenset([*(self.weights or ()), *(self.order or ())])
 
     def learn(self, lesson: Lesson) -> Mapping[str, Any]:
         """Weights and biases; or the meta-learner, as a graph. Raises ``SpecError`` where it cannot be one."""
         learnable(lesson, "stack")
         if self.estimator:
-            return {"graph": _graph(self.estimator, self.options, lesson)}
+            return {"graph": _graph(self.estimator, self.options, lesson), "order": sorted(lesson.answers)}
         return _values(lesson) if lesson.task == "regression" else _chances(lesson)
 
     def ask(self, members: Sequence[str], answers: Answers) -> Sequence[str]:
@@ -57,7 +61,9 @@ class Stack:
         names = sorted(answers)
         width = next(iter(answers.values())).shape[1]
         if self.graph:
-            return self._run(_features([answers[name] for name in names]).astype(np.float32), width)
+            usual = np.mean([answers[name] for name in names], axis=0)
+            every = [answers.get(name, usual) for name in self.order or names]
+            return self._run(_features(every).astype(np.float32), width)
         each = self._each(names)
         said = [answers[name] if width == 1 else _logs(answers[name]) for name in names]
         pooled: Floats = np.sum([weight * one for weight, one in zip(each, said, strict=True)], axis=0)
@@ -80,7 +86,11 @@ class Stack:
         return graph.node("Softmax", [pooled], axis=1) if width > 1 else pooled
 
     def _each(self, names: Sequence[str]) -> list[float]:
-        return [1 / len(names) if self.weights is None else self.weights[name] for name in names]
+        if self.weights is None:
+            return [1 / len(names)] * len(names)
+        found = [self.weights[name] for name in names]
+        missing = self.weights.keys() - set(names)
+        return [one * sum(self.weights.values()) / sum(found) for one in found] if missing else found
 
     @cached_property
     def _run(self) -> Callable[[NDArray[np.float32], int], Floats]:

@@ -33,6 +33,7 @@ class Vote:
             raise SpecError(f"Weights of a vote are 'bank' or a number by member, not {weights!r}.")
         self.kind, self.learns = kind, weights == "bank"
         self.weights = checked(weights) if isinstance(weights, Mapping) else None
+        self.named = frozenset(self.weights or ())
 
     def learn(self, lesson: Lesson) -> Mapping[str, Any]:
         """Weights, where the bank is to give them."""

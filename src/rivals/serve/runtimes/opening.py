@@ -31,10 +31,15 @@ def open_bundle(
 
     Members of an ensemble are taken from ``known`` (by digest) or opened. Raises ``BundleError`` with a sentence.
     """
+    intact(folder)
+    return open_unnamed(folder, opener, known, alone)
+
+
+def intact(folder: Path) -> None:
+    """Check a bundle against its name. Raises ``BundleError``."""
     if (actual := folder_digest(folder)) != folder.name:
         msg = f"Bundle {folder.name[:12]} is not what its name says (its files make {actual[:12]}): build it again."
         raise BundleError(msg)
-    return open_unnamed(folder, opener, known, alone)
 
 
 def open_unnamed(
@@ -42,16 +47,22 @@ def open_unnamed(
 ) -> Predictor:
     """Open a bundle that was copied to a folder of another name: the probe alone is checked."""
     manifest = read_manifest(folder)
-    away = alone is not None and manifest.runtime == "child" and not manifest.members
-    opened = alone(folder, manifest) if alone and away else predictor(folder, manifest, opener, known)
+    opened = predictor(folder, manifest, opener, known, alone)
     _probe(opened, read(folder / PROBE, Probe), manifest, folder)
     return opened
 
 
 def predictor(
-    folder: Path, manifest: BundleManifest, opener: Opener, known: Mapping[str, Predictor] = NOBODY
+    folder: Path,
+    manifest: BundleManifest,
+    opener: Opener,
+    known: Mapping[str, Predictor] = NOBODY,
+    alone: Alone | None = None,
 ) -> Predictor:
-    """Make the predictor ``manifest`` asks for, unchecked: what building measures, and opening checks."""
+    """Make the predictor ``manifest`` asks for, unchecked: what building measures, and opening checks.
+
+    Members of an ensemble are asked one by one, wherever they are; where clients wait, ``rivals.serve.fanout`` does it.
+    """
     match manifest.runtime:
         case "onnx":
             return OnnxPredictor(folder, manifest.signature)
@@ -59,12 +70,15 @@ def predictor(
             return RemotePredictor(folder, manifest.signature)
         case "native":
             return NativePredictor(folder, manifest.signature)
-        case "together" if manifest.combiner and manifest.members:
+        case "child" if alone and not manifest.members:
+            return alone(folder, manifest)
+        case "together" | "fanout" if manifest.combiner and manifest.members:
             members = {
-                name: known[digest] if digest in known else open_bundle(opener(digest), opener, known)
+                name: known[digest] if digest in known else open_bundle(opener(digest), opener, known, alone)
                 for name, digest in manifest.members.items()
             }
-            return TogetherPredictor(folder.name, manifest.signature, members, make(Combiner, manifest.combiner))
+            combiner = make(Combiner, manifest.combiner)
+            return TogetherPredictor(folder.name, manifest.signature, members, combiner, manifest.beside)
     why = manifest.reason or "it is an ensemble without members"
     msg = f"Bundle {folder.name[:12]} is not served in process: {why}"
     raise BundleError(msg)
