@@ -2,10 +2,10 @@
 
 Five rules, the first that holds:
 
-1. Labels stay away: what came is a selection, and says nothing about quality. Wait.
-2. A column is broken (missing, out of range, unseen or stuck, all at once): mend it. A model must not learn from it.
-3. Some variants got worse and others did not: they are at fault, not the world. Roll them back.
-4. Every variant got worse: the world changed, in its inputs or in what they mean. Retrain.
+1. A column is broken (missing, of another type, unseen, out of range or stuck): mend it. No model must learn from it.
+2. Some variants got worse and the others hardly did: they are at fault, not the world. Roll them back.
+3. Every variant got worse: the world changed, in its inputs or in what they mean. Retrain.
+4. Labels stay away: what came is a selection, and says nothing about quality. Wait.
 5. Nobody got worse: drift of inputs is noted, and no more.
 
 A variant got worse where its loss is proven to be above what it expects by itself, or its labels to be elsewhere than
@@ -27,14 +27,19 @@ BROKEN = "unseen"  # the detector whose findings are about broken columns
 class Bounds:
     """From where on the figures say something.
 
-    ``proof``: the log e-value that a loss or a bias needs. ``broken``: effect of a broken column, as a multiple of what
-    counts as a shift. ``labels``: below this part of the usual share of labels, they are late.
+    ``proof``: the log evidence that a loss or a bias needs. ``broken``: the new share of bad values in a column.
+    ``labels``: below this part of the usual share of labels, they are late. ``loss`` (a part of the held-out one) and
+    ``bias`` are the units in which variants are compared: one suffers ``alone`` where the others suffer less than this
+    part of it.
     """
 
-    proof: float = math.log(1_000)
-    broken: float = 3.0
+    proof: float = math.log(200)
+    broken: float = 0.3
     labels: float = 0.5
-    rows: int = 50  # labels without which a variant's quality is unknown
+    rows: int = 20  # labels without which a variant's quality is unknown
+    loss: float = 0.05
+    bias: float = 0.02
+    alone: float = 1 / 3
 
 
 def attribute(findings: Sequence[Finding], qualities: Sequence[Quality], bounds: Bounds | None = None) -> Cause:
@@ -42,26 +47,38 @@ def attribute(findings: Sequence[Finding], qualities: Sequence[Quality], bounds:
     asked = bounds or Bounds()
     drifted = [one for one in findings if one.drifted]
     inputs = [one for one in drifted if one.kind == "input"]
-    known = [one for one in qualities if one.labelled >= asked.rows]
+    known = [one for one in qualities if not math.isnan(one.now)]
     worse = [one for one in known if _worse(one, asked)]
-    broken = [one for one in inputs if one.detector == BROKEN and one.effect >= asked.broken]
+    if broken := [one for one in inputs if one.detector == BROKEN and one.statistic >= asked.broken]:
+        return _cause(Trouble.FEATURE, f"{_columns(broken)}: {_told(broken)}; mend what feeds it", broken, worse)
+    if worse:
+        return _somebody(known, worse, drifted, asked)
     if late := [one for one in qualities if _late(one, asked)]:
         return _late_labels(late, inputs)
-    if broken:
-        return _cause(Trouble.FEATURE, f"{_columns(broken)}: {_told(broken)}; mend what feeds it", broken, worse)
-    if worse and len(worse) < len(known):
-        fine = ", ".join(one.variant for one in known if one not in worse)
-        own = [one for one in drifted if one.variant in {bad.variant for bad in worse}]
-        return _cause(
-            Trouble.VARIANT, f"{_suffering(worse)}, and {fine} did not get worse on the same traffic", own, worse
-        )
-    if worse:
-        began = f"{_columns(inputs)} drifted" if inputs else "no input drifted, so what follows from them has"
-        return _cause(Trouble.WORLD, f"{_suffering(worse)}: every variant got worse; {began}", drifted, worse)
     if inputs:
         told = "no variant got worse" if known else "no labels yet say whether a variant got worse"
         return _cause(Trouble.INPUTS, f"{_columns(inputs)} drifted ({_told(inputs)}); {told}", inputs)
     return Cause(Trouble.NOTHING, "nothing drifted, and no variant got worse")
+
+
+def _somebody(known: Sequence[Quality], worse: Sequence[Quality], drifted: Sequence[Finding], bounds: Bounds) -> Cause:
+    """One variant, or the world: by how much the others suffer from the same traffic."""
+    most = max(_size(one, bounds) for one in worse)
+    fine = [one for one in known if _size(one, bounds) <= max(1.0, bounds.alone * most) and one not in worse]
+    bad = [one for one in known if one not in fine]
+    if fine:
+        told = f"{_suffering(bad)}; {', '.join(one.variant for one in fine)} hardly did on the same traffic"
+        own = [one for one in drifted if one.variant in {suffering.variant for suffering in bad}]
+        return _cause(Trouble.VARIANT, told, own, bad)
+    inputs = [one for one in drifted if one.kind == "input"]
+    began = f"{_columns(inputs)} drifted" if inputs else "no input drifted, so what follows from them has"
+    return _cause(Trouble.WORLD, f"{_suffering(bad)}: every variant got worse; {began}", drifted, bad)
+
+
+def _size(one: Quality, bounds: Bounds) -> float:
+    """How much a variant suffers, in units of what is tolerated."""
+    loss = (one.now - one.expected) / (bounds.loss * one.before) if one.before > 0 else 0.0
+    return max(loss, 0.0 if math.isnan(one.bias) else abs(one.bias) / bounds.bias)
 
 
 def _worse(one: Quality, bounds: Bounds) -> bool:
@@ -69,11 +86,9 @@ def _worse(one: Quality, bounds: Bounds) -> bool:
 
 
 def _late(one: Quality, bounds: Bounds) -> bool:
-    """Far fewer labels than usual. Where nothing is known of what is usual, none at all is late too."""
-    if one.answered < bounds.rows:
-        return False
+    """Far fewer labels than usual, where that is known."""
     usual = one.usual_labelled
-    return not math.isnan(usual) and one.labelled < bounds.labels * usual * one.answered
+    return one.answered >= bounds.rows and one.labelled < bounds.labels * usual * one.answered
 
 
 def _late_labels(late: Sequence[Quality], inputs: Sequence[Finding]) -> Cause:

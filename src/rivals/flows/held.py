@@ -27,7 +27,7 @@ CLIPPED = 0.99  # above this part of the held-out squared errors, they are clipp
 
 
 def held_out(fitted: Fitted, rows: Rows, division: Split, taught: pd.DataFrame) -> HeldOut | None:
-    """What the prediction bank says of the variant; None where no row was held out. ``taught``: inputs it was fitted on."""
+    """What the bank says of a variant that was fitted on the inputs ``taught``; None where no row was held out."""
     banked = bank.read(fitted.into)
     places = np.concatenate([*(valid for _, valid in division.folds), division.test])
     last = banked.fold == HELD_OUT
