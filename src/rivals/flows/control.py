@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from rivals.errors import Conflict, RivalsError
 from rivals.flows.archive import Keeper
+from rivals.flows.drift import is_due
 from rivals.flows.rollout import tick
 from rivals.flows.webhooks import couriers
 from rivals.flows.workspace import Workspace
@@ -37,6 +38,7 @@ class Control:
     exposures: int = 0  # closed answers to clients in the store, as of the last round
     stopped: threading.Event = field(default_factory=threading.Event)
     _mirror: subprocess.Popen[bytes] | None = None
+    _looker: subprocess.Popen[bytes] | None = None
     _keeper: Keeper = field(init=False)
     _publishing: threading.Lock = field(default_factory=threading.Lock)
     _behind: bool = True  # MLflow may not know the table in force
@@ -62,8 +64,9 @@ class Control:
         for courier, thread in beside:
             courier.stopped.set()
             thread.join(LAST_WORD)
-        if self._mirror is not None:
-            self._mirror.wait()
+        for beside_it in (self._mirror, self._looker):
+            if beside_it is not None:
+                beside_it.wait()
 
     def _follow(self) -> None:
         """Let the workers see what people decide at once: under load a round takes longer than a rollback may."""
@@ -87,6 +90,7 @@ class Control:
             tick(self.workspace, now)
         self._publish()
         self._mirror_aliases()
+        self._look_for_drift(now)
         publish_lease(self.workspace.run_dir, LEASE_SECONDS)
         self.exposures = self.workspace.store.answered(self.workspace.endpoint.name)
         self.judged = now
@@ -98,6 +102,12 @@ class Control:
             self._behind = False
             command = [sys.executable, "-m", "rivals", "mirror", *self.workspace.command]
             self._mirror = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 -- ourselves
+
+    def _look_for_drift(self, now: float) -> None:
+        """Let a process of its own look at the windows that have ended: a large one takes seconds."""
+        if (self._looker is None or self._looker.poll() is not None) and is_due(self.workspace, now):
+            command = [sys.executable, "-m", "rivals", "look", "--until", repr(now), *self.workspace.command]
+            self._looker = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 -- ourselves
 
 
 def ship(workspace: Workspace) -> int:
