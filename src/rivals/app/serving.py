@@ -23,8 +23,8 @@ class Clock(StrEnum):
 
 def add_to(app: typer.Typer) -> None:
     """Give ``app`` these verbs; the hidden ones are called by the first."""
-    for one in (serve, drift):
-        verb(app)(one)
+    verb(app)(serve)
+    verb(app)(drift)
     for one in (control, mirror, look):
         verb(app, hidden=True)(one)
 

@@ -1,9 +1,9 @@
-"""What drifted, as a value and as one HTML file that needs no other: which column, since when, how much, who suffers."""
+"""What drifted, as a value and as one HTML file that needs no other: which column, since when, who suffers."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -128,9 +128,7 @@ def _notes(workspace: Workspace, watch: Watch) -> tuple[str, ...]:
     elif endpoint.capture.redact:
         notes.append(f"Never written down, and so not watched: {', '.join(endpoint.capture.redact)}")
     if not watch.records and watch.digests:
-        notes.append(
-            "Quality is not watched: no bundle says how it was on held-out rows; `rivals train` builds ones that do"
-        )
+        notes.append("Quality is not watched: no bundle knows its held-out rows; `rivals train` builds those that do")
     return tuple(notes)
 
 
@@ -163,11 +161,8 @@ def _courses(found: Drifted) -> str:
     names = [one.column for one in (*found.alarms, *found.quiet)][:SHOWN]
     lines = []
     for name in names:
-        points = [(one.end, max(each.effect for each in one.findings if each.column == name))
-                  for one in found.looks if any(each.column == name for each in one.findings)]  # fmt: skip
-        if len(points) > 1:
-            x, y = np.array(points).T
-            lines.append(Line(name, (x - (found.until or 0.0)) / DAY, y))
+        seen = [(one.end, [each.effect for each in one.findings if each.column == name]) for one in found.looks]
+        lines += _line(name, [(end, max(effects)) for end, effects in seen if effects], found)
     if not lines:
         return ""
     return section("Over time", plots(plot("Effect: from 1 on it matters", "days ago", "effect", lines)))
@@ -201,14 +196,20 @@ def _lives(found: Drifted) -> list[str]:
     for caption, value in (("On labels", "now"), ("Foreseen without labels", "expected"), ("Bias", "bias")):
         lines = []
         for name in (one.variant for one in found.qualities):
-            points = [(one.end, getattr(each, value)) for one in found.looks if one.judged
-                      for each in one.qualities if each.variant == name and math.isfinite(getattr(each, value))]  # fmt: skip
-            if len(points) > 1:
-                x, y = np.array(points).T
-                lines.append(Line(name, (x - (found.until or 0.0)) / DAY, y))
+            seen = [(one.end, each) for one in found.looks if one.judged for each in one.qualities]
+            lines += _line(name, [(end, getattr(each, value)) for end, each in seen if each.variant == name], found)
         if lines:
             figures.append(plot(caption, "days ago", found.qualities[0].metric if value != "bias" else "bias", lines))
     return figures
+
+
+def _line(name: str, points: Sequence[tuple[float, float]], found: Drifted) -> list[Line]:
+    """A line over the days before the last window, where there are two points at least."""
+    known = [(end, value) for end, value in points if math.isfinite(value)]
+    if len(known) < 2:  # noqa: PLR2004 -- of a line
+        return []
+    x, y = np.array(known).T
+    return [Line(name, (x - (found.until or 0.0)) / DAY, y)]
 
 
 def _history(found: Drifted) -> str:

@@ -81,7 +81,7 @@ def inputs(rows: Sequence[Heard], known: Mapping[str, Met], start: float, end: f
 def sketches(known: Mapping[str, Met]) -> dict[str, Sketch]:
     """The inputs of all variants as they were in training; the champion's word comes first."""
     found: dict[str, Sketch] = {}
-    for one in reversed(known.values()):
+    for one in reversed(list(known.values())):
         found |= {**one.reference.numbers, **one.reference.texts}
     return found
 
@@ -202,7 +202,7 @@ def _codes(rows: Sequence[Heard], one: Met, shapes: Mapping[str, Sketch]) -> dic
     """Cells of inputs and answer, for what a regressor's loss is foreseen from; what was not captured is in none."""
     if one.judged is None or one.judged.held.tables is None:
         return {}
-    own = {**one.reference.numbers, **one.reference.texts}
+    own: Mapping[str, Sketch] = {**one.reference.numbers, **one.reference.texts}
     found = {}
     for name, sketch in own.items():
         code = np.full(len(rows), -1, np.int64)
