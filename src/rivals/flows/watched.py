@@ -21,7 +21,7 @@ from rivals.registry.heard import Heard
 from rivals.statistics.cells import cells
 from rivals.statistics.performance import ANSWER
 from rivals.usual import NumberSketch, Reference, Sketch, TextSketch
-from rivals.values import Signature
+from rivals.values import Arm, Shadow, Signature
 
 Watched = list[tuple[Sketch, Window]]
 PAIRED = 200  # rows of two rivals that say how often they usually disagree
@@ -42,7 +42,8 @@ def met(workspace: Workspace) -> dict[str, Met]:
     """The variants of the routing table that say what they were like, the champion first."""
     table = workspace.table()
     arms = sorted(table.arms, key=lambda arm: arm.variant != table.champion)
-    digests = {one.variant: one.digest for one in reversed([*arms, *table.shadows, *table.named])}
+    who: list[Arm | Shadow] = [*table.named, *table.shadows, *arms]  # whoever answers clients has the last word
+    digests = {one.variant: one.digest for one in who}
     found = {}
     for name in sorted(digests, key=lambda name: (name != table.champion, name)):
         folder = workspace.blobs.path(digests[name])

@@ -19,6 +19,7 @@ import numpy as np
 from rivals.statistics.losses import Floats
 
 CLOCK = 32  # values in the smallest bucket, and between two looks
+OFTEN, RARELY = 4_096, 8  # values for which a window is asked one clock later, and clocks at most
 EACH = 5  # buckets of one size, before the two oldest become one
 LEAST = 2  # buckets that can differ
 Bucket = tuple[int, float, float]  # how many values, their sum, the sum of their squares
@@ -64,9 +65,13 @@ def advance(state: Adwin, values: Floats, delta: float = 0.002) -> tuple[Adwin, 
     blocks = whole[: many * CLOCK].reshape(many, CLOCK)
     sums, squares = blocks.sum(axis=1).tolist(), (blocks * blocks).sum(axis=1).tolist()
     buckets, seen, cuts = list(state.buckets), Seen(), 0
+    rows = sum(one[0] for one in buckets)
     for block in range(many):
         buckets.append((CLOCK, sums[block], squares[block]))
         _compress(buckets)
+        rows += CLOCK
+        if block % min(RARELY, 1 + rows // OFTEN):  # a long window can wait a little for its next look
+            continue
         while len(buckets) >= LEAST:
             log, age, shift = _strongest(buckets)
             if log > seen.log:
@@ -74,7 +79,7 @@ def advance(state: Adwin, values: Floats, delta: float = 0.002) -> tuple[Adwin, 
                 seen = Seen(log, at, age, shift)
             if log < -math.log(delta):
                 break
-            del buckets[0]
+            rows -= buckets.pop(0)[0]
             cuts += 1
     after = Adwin(tuple(buckets), tuple(whole[many * CLOCK :].tolist()))
     return after, Seen(seen.log, seen.at, seen.age, seen.shift, cuts)

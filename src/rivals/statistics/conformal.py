@@ -13,11 +13,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
-POWERS = (0.1, 0.2, 0.35, 0.5, 0.7)  # bets: power * p ** (power - 1)
+SHIFTS = (0.5, 1.0, 1.5, 2.0, 3.0)  # bets: as if blocks were normal, and had risen by so many standard deviations
 KEPT = 120  # blocks that are remembered
+LOWEST = 4.0  # standard deviations, of a block below all others
+NORMAL = NormalDist()
 LONGEST = 20.0  # logarithm that is carried on: what has ended is forgotten
 
 
@@ -43,10 +46,11 @@ def step(course: Course, value: float, time: float, tolerance: float = 0.0) -> C
     """The next block, which ended at ``time``; a rise of up to ``tolerance`` above the past is none."""
     past = np.array(course.past)
     p = (1 + int((past >= value - tolerance).sum())) / (1 + len(past))
-    gains = [math.log(power) + (power - 1) * math.log(p) for power in POWERS]
-    logs = course.logs or (-math.inf,) * len(POWERS)
+    normal = NORMAL.inv_cdf(1 - p) if p < 1 else -LOWEST  # where such a rank lies, were blocks normal
+    gains = [shift * normal - shift * shift / 2 for shift in SHIFTS]
+    logs = course.logs or (-math.inf,) * len(SHIFTS)
     grown = tuple(min(float(np.logaddexp(log, 0.0)) + gain, LONGEST) for log, gain in zip(logs, gains, strict=True))
-    middle = gains[len(gains) // 2]
+    middle = gains[1]
     rise = max(0.0, min(course.rise + middle, LONGEST))
     began = (course.began if course.rise > 0 else time) if rise > 0 else None
     return Course((*course.past[-KEPT + 1 :], value), grown, rise, began)

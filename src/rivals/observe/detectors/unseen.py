@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +16,8 @@ from rivals.values import Finding
 
 FLOOR = 0.01  # no fewer bad rows are called a shift
 HALF = 0.5  # a season brings new extremes: out of range counts half
-TIGHT = 0.02  # of the reference's range of nine in ten: where so little is left, the column is stuck
-OUTER = (1, 19)  # places of 5 and 95 % among the 21 quantiles
+STUCK = 0.5  # of the rows have one value
+WINDOWS = 3  # one after another, in which a stuck column has the same one
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,8 @@ class Unseen:
     """The share of bad values against the reference's: ``times`` as many are a shift, and more than 1 in 100 rows.
 
     ``statistic`` is the share that is new; numbers out of the reference's range count half in it. Certainty is that of
-    the count of bad values (Chernoff). ``Unseen(times=2)``.
+    the count of bad values (Chernoff). A column is stuck that has hardly more than one value for three windows: a day
+    may well have but one weekday. ``Unseen(times=2)``.
     """
 
     times: float = 2.0
@@ -33,11 +36,25 @@ class Unseen:
 
     def look(self, reference: NumberSketch | TextSketch, window: Window) -> Finding | None:
         """One window against the reference."""
+        return self.follow(reference, window, None)[0]
+
+    def follow(self, reference: NumberSketch | TextSketch, window: Window, memory: Any) -> tuple[Finding | None, Any]:
+        """The next window; ``memory`` holds the value that nearly all rows had, and in how many windows."""
         if too_few(reference, window) or window.kind in MEANS:
-            return None
+            return None, memory
         rows = len(window.values) + window.wrong
         found = _numbers(reference, window) if isinstance(reference, NumberSketch) else _texts(reference, window)
         found["of another type"] = (window.wrong, 0.0)
+        stuck, many, before = _one_value(reference, window)
+        same = memory is not None and stuck is not None and memory[0] == stuck
+        windows = 0 if stuck is None else memory[1] + 1 if same else 1
+        if windows >= WINDOWS:
+            found["all the same"] = (many, before)
+        return self._finding(reference, window, rows, found), [stuck, windows]
+
+    def _finding(
+        self, reference: NumberSketch | TextSketch, window: Window, rows: int, found: dict[str, tuple[float, float]]
+    ) -> Finding:
         worst, effect, certain = "", 0.0, 0.0
         for name, (bad, before) in found.items():
             spread = 3 * np.sqrt(before * (1 - before) / reference.rows)  # the reference is a sample, too
@@ -58,34 +75,28 @@ def _numbers(reference: NumberSketch, window: Window) -> dict[str, tuple[float, 
     known = values[~np.isnan(values)]
     found: dict[str, tuple[float, float]] = {"missing": (len(values) - len(known), reference.nulls / reference.rows)}
     if len(known) and reference.rows > reference.nulls:
-        quantiles = reference.quantiles
-        outside = int(((known < quantiles[0]) | (known > quantiles[-1])).sum())
+        outside = int(((known < reference.quantiles[0]) | (known > reference.quantiles[-1])).sum())
         found["out of range"] = (outside, 2 / (reference.rows - reference.nulls))
-        middle, reach = float(np.median(known)), TIGHT * (quantiles[OUTER[1]] - quantiles[OUTER[0]])
-        if reach > 0:
-            near = int((np.abs(known - middle) <= reach / 2).sum())
-            found["all the same"] = (near, _mass(reference, middle))
     return found
-
-
-def _mass(reference: NumberSketch, value: float) -> float:
-    """The share of the reference in the bin of a value: as much of it, at most, is the same."""
-    place = int(np.searchsorted(np.asarray(reference.edges, np.float64), value, "left"))
-    return reference.counts[place] / max(1, sum(reference.counts)) if reference.counts else 0.0
 
 
 def _texts(reference: TextSketch, window: Window) -> dict[str, tuple[float, float]]:
-    values = window.values.tolist()
+    values, counts = window.values.tolist(), reference.counts
     missing = values.count(None)
-    counts = reference.counts
     strange = sum(value not in counts for value in values) - missing
-    found: dict[str, tuple[float, float]] = {
+    return {
         "missing": (missing, reference.nulls / reference.rows),
         "never seen": (strange, reference.others / reference.rows),
     }
-    if len(counts) > 1 and len(values) > missing:
-        kept = [value for value in values if value is not None]
-        common = max(set(kept), key=kept.count) if len(set(kept)) <= 2 else None  # noqa: PLR2004 -- stuck, or nearly
-        if common is not None:
-            found["all the same"] = (kept.count(common), counts.get(common, 0) / reference.rows)
-    return found
+
+
+def _one_value(reference: NumberSketch | TextSketch, window: Window) -> tuple[Any, int, float]:
+    """The value that most rows have, or nearly; how many rows; and its share in the reference, at most. None: none."""
+    values = window.values.tolist()
+    value, many = Counter(values).most_common(1)[0]
+    if many < STUCK * len(values) or value is None or value != value:  # noqa: PLR0124 -- gaps are missing, not stuck
+        return None, 0, 0.0
+    if isinstance(reference, TextSketch):
+        return value, many, reference.counts.get(value, 0) / reference.rows
+    place = int(np.searchsorted(np.asarray(reference.edges, np.float64), value, "left"))
+    return value, many, reference.counts[place] / max(1, reference.rows)
