@@ -95,6 +95,7 @@ class Window:
     kind: Watched = "input"
     variant: str = ""
     wrong: int = 0
+    cells: NDArray[np.int64] | None = None  # of the values in the reference, where somebody has looked them up
 
 
 class Graph(Protocol):

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from rivals.observe.seen import MEANS
+from rivals.observe.seen import MEANS, counted
 from rivals.protocols import Detector, Follower, Window
-from rivals.statistics.cells import counted
+from rivals.statistics.cells import cells
 from rivals.statistics.distances import psi
 from rivals.usual import NumberSketch, Sketch
 from rivals.values import Finding
@@ -52,9 +52,10 @@ def look(
     """All findings, with the alarms among them; and what followers remember. ``others`` share the budget."""
     found, after = list(others), dict(memory)
     following = {name: one for name, one in detectors.items() if isinstance(one, Follower)}
-    for reference, window in watched:
+    for reference, heard in watched:
         if isinstance(reference, NumberSketch) and not reference.counts:
             continue  # a bundle of an earlier day: it does not say how its columns were spread
+        window = heard if heard.kind in MEANS else replace(heard, cells=cells(reference, heard.values))
         unrest = 0.0
         if window.kind not in MEANS:
             unrest, after[f"{_place(window)}/"] = _restless(reference, window, memory.get(f"{_place(window)}/"))
@@ -76,7 +77,7 @@ def _place(window: Window) -> str:
 
 def _restless(reference: Sketch, window: Window, memory: Any) -> tuple[float, Any]:
     """How much a column usually moves from one window to the next, in shifts; of a first window nobody knows."""
-    now = counted(reference, window.values)
+    now = counted(reference, window)
     before, steps = memory or (None, [])
     if before is not None and len(before) == len(now) and now.sum() and sum(before):
         steps = [*steps, psi(np.array(before), now)[0] / SHIFT][-STEPS:]

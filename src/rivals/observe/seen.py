@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rivals.errors import SpecError
 from rivals.protocols import Window
-from rivals.statistics.cells import counted, usual
+from rivals.statistics.cells import cells, usual, width
 from rivals.statistics.losses import Floats
 from rivals.usual import Sketch
 
@@ -21,7 +24,17 @@ def too_few(reference: Sketch, window: Window) -> bool:
 
 def seen(reference: Sketch, window: Window) -> tuple[Floats, Floats]:
     """Counts of the reference and of the window, by cell; the last one has the gaps."""
-    return usual(reference), counted(reference, window.values)
+    return usual(reference), counted(reference, window)
+
+
+def codes(reference: Sketch, window: Window) -> NDArray[np.int64]:
+    """The cell of each value."""
+    return window.cells if window.cells is not None else cells(reference, window.values)
+
+
+def counted(reference: Sketch, window: Window) -> Floats:
+    """How many values fall into each cell."""
+    return np.bincount(codes(reference, window), minlength=width(reference)).astype(np.float64)
 
 
 def described(name: str, *thresholds: float) -> None:

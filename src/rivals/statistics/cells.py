@@ -53,11 +53,6 @@ def usual(sketch: Sketch) -> Floats:
     return np.array([*kept, sketch.rows - sketch.nulls - sum(kept), sketch.nulls], np.float64)
 
 
-def counted(sketch: Sketch, values: NDArray[Any]) -> Floats:
-    """How many of these values fall into each cell."""
-    return np.bincount(cells(sketch, values), minlength=width(sketch)).astype(np.float64)
-
-
 def ranks(sketch: NumberSketch) -> Floats:
     """The middle rank of each bin in the reference, within [0, 1]; their mean over the reference is 1/2 exactly."""
     counts = np.asarray(sketch.counts, np.float64)

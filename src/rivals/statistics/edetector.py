@@ -22,7 +22,7 @@ from rivals.errors import DataError
 from rivals.statistics.losses import Floats
 
 ODDS = (1.25, 1.5, 2.0, 4.0, 8.0)  # how far above the limit a mean may be, as a ratio of odds
-AT_ONCE = 4_096  # rows
+AT_ONCE = 1_024  # rows
 LONGEST = 20.0  # logarithm that is carried into the next window: a change that has ended is forgotten
 
 
@@ -75,12 +75,15 @@ def advance(state: EDetector, added: Floats, times: Floats) -> tuple[EDetector, 
     whole = top + np.log(np.exp(each - top[:, None]).mean(axis=1))
     best = int(each[int(whole.argmax())].argmax())  # the bet that has seen most tells when it began
     path = state.rise + sums[:, best]
-    peak = int(path.argmax())
-    lowest = int(path[: peak + 1].argmin())
+    floor = np.minimum(np.minimum.accumulate(path), 0.0)  # a rise is counted from its lowest point
+    peak = int((path - floor).argmax())
+    lowest = np.flatnonzero(path[: peak + 1] <= floor[peak])
     began = state.began
-    if path[lowest] <= 0 or began is None:
-        began = float(times[min(lowest + (path[lowest] <= 0), blocks - 1)])
-    ended = float(path[-1] - min(0.0, path.min()))
+    if len(lowest):
+        began = float(times[min(int(lowest[-1]) + 1, blocks - 1)])
+    elif began is None:
+        began = float(times[0])
+    ended = float(path[-1] - floor[-1])
     kept = tuple(float(log) for log in np.minimum(each[-1], LONGEST))
     return EDetector(kept, min(ended, LONGEST), began if ended > 0 else None), whole
 

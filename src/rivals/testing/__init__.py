@@ -14,7 +14,9 @@ from __future__ import annotations
 from rivals.testing.build import Families, Sources, Steps, Tuners
 from rivals.testing.rows import prepared, sample
 from rivals.testing.run import Backends, Combiners, Judges, Policies
+from rivals.testing.watch import Detectors
 
 __all__ = [
-    "Backends", "Combiners", "Families", "Judges", "Policies", "Sources", "Steps", "Tuners", "prepared", "sample",
+    "Backends", "Combiners", "Detectors", "Families", "Judges", "Policies", "Sources", "Steps", "Tuners",
+    "prepared", "sample",
 ]  # fmt: skip

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from rivals.observe.seen import LEAST, MEANS, described
+from rivals.observe.seen import LEAST, MEANS, codes, described
 from rivals.protocols import Window
 from rivals.statistics import adwin
-from rivals.statistics.cells import cells, ranks, usual
+from rivals.statistics.cells import ranks, usual
 from rivals.statistics.losses import Floats
 from rivals.usual import NumberSketch, TextSketch
 from rivals.values import Finding
@@ -26,10 +26,11 @@ class Adwin:
 
     It needs no reference to be right: what is usual is what was lately. Values are taken by their rank in the
     reference, texts by how frequent they were there; errors, rewards and disagreements as they are.
-    Bifet & Gavaldà, SDM 2007. ``Adwin(delta=0.002)``.
+    The past is let go at ``delta``: a small one, so that evidence may grow until a budget over many columns is content.
+    Bifet & Gavaldà, SDM 2007. ``Adwin(delta=1e-9)``.
     """
 
-    delta: float = 0.002
+    delta: float = 1e-9
 
     def __post_init__(self) -> None:
         described("adwin", self.delta)
@@ -61,9 +62,9 @@ def _unit(reference: NumberSketch | TextSketch, window: Window) -> Floats:
     """Values within [0, 1]."""
     if window.kind in MEANS and isinstance(reference, NumberSketch):
         return np.clip(np.nan_to_num(window.values.astype(np.float64), nan=reference.mean), 0, 1)
-    codes = cells(reference, window.values)
+    place = codes(reference, window)
     if isinstance(reference, NumberSketch):
-        return np.append(ranks(reference), 0.5)[codes]
+        return np.append(ranks(reference), 0.5)[place]
     counts = usual(reference)
     ends = np.cumsum(counts)
-    return np.asarray(((ends - counts / 2) / max(ends[-1], 1.0))[codes])
+    return np.asarray(((ends - counts / 2) / max(ends[-1], 1.0))[place])

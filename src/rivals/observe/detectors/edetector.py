@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from rivals.observe.seen import LEAST, MEANS, described
+from rivals.observe.seen import LEAST, MEANS, codes, described
 from rivals.protocols import Window
 from rivals.statistics import edetector
-from rivals.statistics.cells import cells, ranks, usual, width
+from rivals.statistics.cells import ranks, usual, width
 from rivals.statistics.edetector import EDetector
 from rivals.statistics.losses import Floats
 from rivals.usual import NumberSketch, TextSketch
@@ -73,10 +73,10 @@ class Edetector:
             limit = min(0.98, max(1e-4, reference.mean + max(half, error)))
             values = np.clip(np.nan_to_num(window.values.astype(np.float64), nan=reference.mean), 0, 1)
             return edetector.gains(values[:, None], np.array([limit])), float(values.mean()) - reference.mean, 1
-        codes, before = cells(reference, window.values), usual(reference)
+        place, before = codes(reference, window), usual(reference)
         shares = before / before.sum()
         if isinstance(reference, NumberSketch):
-            rank = np.append(ranks(reference), 0.5)[codes]  # a gap is nowhere
+            rank = np.append(ranks(reference), 0.5)[place]  # a gap is nowhere
             bets = np.column_stack([rank, 1 - rank])
             added = edetector.gains(bets, np.full(2, 0.5 + half), BLOCK)
             return added, float(rank.mean()) - 0.5, BLOCK
@@ -86,8 +86,8 @@ class Edetector:
         places[watched] = np.arange(kept)
         error = 2 * np.sqrt(shares[watched] / reference.rows)
         limits = np.minimum(0.99, shares[watched] + np.maximum(half, error))
-        now = np.bincount(codes, minlength=len(shares)) / len(codes)
-        return edetector.counted(places[codes], limits, BLOCK), float((now - shares)[watched].max()), BLOCK
+        now = np.bincount(place, minlength=len(shares)) / len(place)
+        return edetector.counted(places[place], limits, BLOCK), float((now - shares)[watched].max()), BLOCK
 
 
 def _told(reference: NumberSketch | TextSketch, window: Window, shift: float) -> str:
