@@ -71,10 +71,16 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """``reference.json``. ``scores`` by label, or under "value"; ``label`` is what happened."""
+    """``reference.json``. ``scores`` by label, or under "value"; what happened is in ``labels``, or in ``targets``."""
 
     numbers: Mapping[str, NumberSketch]
     texts: Mapping[str, TextSketch]
     scores: Mapping[str, NumberSketch]
-    label: NumberSketch | TextSketch | None = None
+    labels: TextSketch | None = None
+    targets: NumberSketch | None = None
     held: Held | None = None
+
+    @property
+    def happened(self) -> NumberSketch | TextSketch | None:
+        """What the label was, whatever its kind."""
+        return self.labels if self.labels is not None else self.targets

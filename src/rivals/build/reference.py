@@ -38,7 +38,8 @@ def sketch(
         numbers={c.name: number(rows[c.name].to_numpy()) for c in signature.inputs if c.kind == "number"},
         texts={c.name: text(rows[c.name]) for c in signature.inputs if c.kind == "text"},
         scores={name: number(scores[:, i]) for i, name in enumerate(names)},
-        label=known.label if known else None,
+        labels=known.label if known and isinstance(known.label, TextSketch) else None,
+        targets=known.label if known and isinstance(known.label, NumberSketch) else None,
         held=known.held if known else None,
     )
 

@@ -152,11 +152,11 @@ def outcomes(rows: Sequence[Heard], known: Mapping[str, Met], target: str, start
     for row in rows:
         if row.label is not None:
             labelled.setdefault(row.id, row)
-    first = next((one for one in known.values() if one.reference.label is not None), None)
-    if labelled and first is not None and first.reference.label is not None:
-        values, right = column([_said(row.label, first) for row in labelled.values()], first.reference.label)
+    first = next((one for one in known.values() if one.reference.happened is not None), None)
+    if labelled and first is not None and (usual_label := first.reference.happened) is not None:
+        values, right = column([_said(row.label, first) for row in labelled.values()], usual_label)
         times = np.array([row.time for row in labelled.values()])[right]
-        found.append((first.reference.label, Window(target, start, end, times, values, "label")))
+        found.append((usual_label, Window(target, start, end, times, values, "label")))
     for name, one in known.items():
         mine = [row for row in rows if row.variant == name and _fits(row.label, one)]
         if mine and one.judged is not None:

@@ -28,23 +28,31 @@ class Heard(NamedTuple):
     reward: float | None
 
 
-def heard(store: Store, endpoint: str, start: float, end: float, most: int) -> list[Heard]:
+def heard(store: Store, endpoint: str, start: float, end: float, most: int, beside: int = 0) -> list[Heard]:
     """The answers of the time [start, end) that are in the store, by time; of many, about ``most`` drawn by their ids.
 
-    Rows of one id are drawn together, so that what rivals said of the same row stays paired.
+    Rows of one id are drawn together, so that what rivals said of the same row stays paired. ``beside``: so many more
+    are elsewhere.
     """
-    one = exposures.c
-    within = sa.and_(
-        one.endpoint == endpoint, one.time >= start, one.time < end, one.outcome == Outcome.OK.value,
-    )  # fmt: skip
-    rows = store.rows(sa.select(sa.func.count()).where(within))[0][0]
+    one, rows = exposures.c, beside + count(store, endpoint, start, end)
     query = (
         sa.select(one.id, one.unit, one.variant, one.shadow, one.time, one.output, inputs.c.body.label("inputs"))
         .join_from(exposures, inputs, inputs.c.id == one.id, isouter=True)
-        .where(within)
+        .where(_within(endpoint, start, end))
         .order_by(one.time, one.id, one.variant)
     )
     return told(store, [row._asdict() for row in store.rows(query) if drawn(row.id, rows, most)])
+
+
+def count(store: Store, endpoint: str, start: float, end: float) -> int:
+    """How many answers of the time [start, end) are in the store."""
+    query = sa.select(sa.func.count()).select_from(exposures).where(_within(endpoint, start, end))
+    return int(store.rows(query)[0][0])
+
+
+def _within(endpoint: str, start: float, end: float) -> sa.ColumnElement[bool]:
+    one = exposures.c
+    return sa.and_(one.endpoint == endpoint, one.time >= start, one.time < end, one.outcome == Outcome.OK.value)
 
 
 def drawn(name: str, rows: int, most: int) -> bool:
