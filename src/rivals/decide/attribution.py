@@ -64,7 +64,11 @@ def attribute(findings: Sequence[Finding], qualities: Sequence[Quality], bounds:
 def _somebody(known: Sequence[Quality], worse: Sequence[Quality], drifted: Sequence[Finding], bounds: Bounds) -> Cause:
     """One variant, or the world: by how much the others suffer from the same traffic."""
     most = max(_size(one, bounds) for one in worse)
-    fine = [one for one in known if _size(one, bounds) <= max(1.0, bounds.alone * most) and one not in worse]
+    little = {
+        True: bounds.alone * bounds.alone * most,
+        False: max(1.0, bounds.alone * most),
+    }  # proven to suffer, or not
+    fine = [one for one in known if _size(one, bounds) <= little[one in worse]]
     bad = [one for one in known if one not in fine]
     if fine:
         told = f"{_suffering(bad)}; {', '.join(one.variant for one in fine)} hardly did on the same traffic"
