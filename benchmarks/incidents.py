@@ -222,7 +222,7 @@ def _concept(where: World, column: str, rng: Rng) -> Incident:
         rank = frame[column].rank(pct=True).fillna(0.5).to_numpy()
         hit = ((rank > cut) if above else (rank <= cut)) & (rng.random(len(frame)) < much)
         y = frame["y"].to_numpy()
-        return frame.assign(y=np.where(hit, to if to else 1 - y, y))
+        return frame.assign(y=np.where(hit, to or 1 - y, y))
 
     return Incident("concept shift", rows)
 
