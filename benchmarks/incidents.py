@@ -186,7 +186,7 @@ def drawn(kind: str, where: World, rng: Rng) -> Incident:
             else None
         )
     if kind == "concept shift":
-        return _concept(where, column, rng)
+        return _concept(column, rng)
     if kind == "label-prior shift":
         odds = rng.choice([1 / 4, 4.0])
         return Incident(kind, lambda frame, rng: _weighted(frame, np.where(frame["y"] == 1, odds, 1.0), rng))
@@ -213,7 +213,7 @@ def _shifted(frame: pd.DataFrame, column: str, toward: int, rng: Rng) -> pd.Data
     return _weighted(frame, np.exp(toward * 2.8 * (rank - 0.5)), rng)
 
 
-def _concept(where: World, column: str, rng: Rng) -> Incident:
+def _concept(column: str, rng: Rng) -> Incident:
     """The same rows are asked, and other things happen: to some of them, much more or much less often."""
     cut, above, to = rng.uniform(0.3, 0.7), rng.random() < 0.5, int(rng.random() < 0.5)
     much = rng.uniform(0.5, 0.8)
