@@ -27,6 +27,8 @@ prove: .venv/dev  ## every figure the documentation claims
 	$(BIN)/python benchmarks/prove_rollouts.py
 	$(BIN)/python benchmarks/prove_replays.py
 	$(BIN)/rivals certify
+	$(BIN)/python benchmarks/drift.py --only quiet
+	$(BIN)/python -W ignore benchmarks/incidents.py --quiet
 
 bench: .venv/dev
 	$(BIN)/python benchmarks/startup.py
@@ -44,6 +46,8 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/budget.py
 	$(BIN)/python benchmarks/remote.py
 	$(BIN)/python benchmarks/batch.py
+	$(BIN)/python benchmarks/drift.py --only table
+	$(BIN)/python benchmarks/drift.py --only cost
 
 bench-serving: .venv/dev  ## rivals and seven other servers, side by side; needs wrk, and half an hour
 	PYTHON=$(CURDIR)/$(BIN)/python bash benchmarks/peers/install

@@ -127,36 +127,6 @@ class Native:
     unseen: Mapping[str, Sequence[float]]
 
 
-@dataclass(frozen=True, slots=True)
-class NumberSketch:
-    """A numeric input or a score as it was in training; ``quantiles`` at 0, 5, ..., 100 %."""
-
-    rows: int
-    nulls: int
-    mean: float
-    std: float
-    quantiles: Sequence[float]
-
-
-@dataclass(frozen=True, slots=True)
-class TextSketch:
-    """A text input as it was in training: the most frequent values, and how many rows had another one."""
-
-    rows: int
-    nulls: int
-    counts: Mapping[str, int]
-    others: int
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """``reference.json``: what drift is measured against. ``scores`` by label, or under "value"."""
-
-    numbers: Mapping[str, NumberSketch]
-    texts: Mapping[str, TextSketch]
-    scores: Mapping[str, NumberSketch]
-
-
 def allowed(signature: Signature, expected: NDArray[np.float64]) -> Any:
     """How far a runtime may be from ``expected`` (rows, k): ``TOLERANCE``, of each value or of their mean size."""
     if signature.task != "regression":

@@ -2,7 +2,6 @@
 
 A door has at most three methods. Constructor arguments are the options, kept under their own names.
 In a project file every door reads ``{use: name, with: {...}}``, or just the name.
-``Detector`` joins with its room.
 """
 
 from __future__ import annotations
@@ -15,7 +14,19 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from rivals.placement import Deployment
-from rivals.values import Choice, Columns, Evidence, Learned, Request, RoutingTable, Signature, Verdict
+from rivals.usual import NumberSketch, TextSketch
+from rivals.values import (
+    Choice,
+    Columns,
+    Evidence,
+    Finding,
+    Learned,
+    Request,
+    RoutingTable,
+    Signature,
+    Verdict,
+    Watched,
+)
 
 if TYPE_CHECKING:  # frames and arrays pass through; the pages themselves need neither package
     import numpy as np
@@ -69,6 +80,25 @@ class Lesson:
             weight=None if self.weight is None else self.weight[kept],
             rows=None if self.rows is None else self.rows.where(kept.tolist()),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One column over the time [start, end), in the order it came; all arrays are (rows,).
+
+    ``values``: float64 with NaN for gaps, or texts with None. Of an error, a reward or a disagreement: within [0, 1].
+    ``wrong``: values that were of another type than the column, and so are not among the values.
+    """
+
+    column: str
+    start: float
+    end: float
+    times: NDArray[np.float64]
+    values: NDArray[Any]
+    kind: Watched = "input"
+    variant: str = ""
+    wrong: int = 0
+    cells: NDArray[np.int64] | None = None  # of the values in the reference, where somebody has looked them up
 
 
 class Graph(Protocol):
@@ -185,6 +215,25 @@ class Judge(Protocol):
 
 
 @runtime_checkable
+class Detector(Protocol):
+    """Is a column still as it was? It says how much it is not, and how surely; the alarm budget decides.
+
+    It may be a ``Follower`` besides.
+    """
+
+    def look(self, reference: NumberSketch | TextSketch, window: Window) -> Finding | None:
+        """What is seen in one window; None where it has nothing to say of such a column, or of so few rows."""
+
+
+@runtime_checkable
+class Follower(Protocol):
+    """A ``Detector`` that remembers: it sees what grows slowly, and when it began."""
+
+    def follow(self, reference: NumberSketch | TextSketch, window: Window, memory: Any) -> tuple[Finding | None, Any]:
+        """What is seen in the next window, and what to remember, readable as JSON. None: nothing was seen before."""
+
+
+@runtime_checkable
 class Tuner(Protocol):
     """A way to search. Made with the option ``space``, a ``rivals.tune.space.Space``."""
 
@@ -270,6 +319,7 @@ DOORS: Mapping[type, str] = {
     Combiner: "rivals.combiners",
     Policy: "rivals.policies",
     Judge: "rivals.judges",
+    Detector: "rivals.detectors",
     Tuner: "rivals.tuners",
     Backend: "rivals.backends",
     Target: "rivals.targets",

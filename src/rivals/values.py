@@ -7,6 +7,7 @@ request is a Struct, for it is made ten times as quickly as a frozen dataclass.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -379,6 +380,99 @@ class Rollout:
         if self.phase is Phase.WATCH:
             return 1.0
         return self.steps[self.step] if self.phase is Phase.CANARY and self.step >= 0 else 0.0
+
+
+# -- drift ------------------------------------------------------------------------------------------
+
+Watched = Literal["input", "score", "label", "error", "reward", "disagreement"]  # what a finding is about
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a detector saw of one column in one window, against its reference.
+
+    ``effect`` is the statistic as a multiple of what counts as a shift: from 1 on it matters. ``log_e`` is the natural
+    logarithm of an e-value against "as it was": chance alone reaches x in one of e^x looks at most. Drift is both: an
+    effect that matters, and evidence that the alarm budget accepts.
+    """
+
+    column: str
+    detector: str
+    statistic: float
+    effect: float
+    log_e: float
+    since: float | None = None  # when it began, as far as the detector can tell
+    kind: Watched = "input"
+    variant: str = ""  # whose score, error or disagreement it is; inputs are everybody's
+    rows: int = 0
+    drifted: bool = False  # after all findings of a look shared the alarm budget
+    told: str = ""  # a few words for a person, as "missing 0.1 % -> 40 %"
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How good one variant was in one window: losses, of which less is better.
+
+    ``expected`` is what it would be if the variant were as well calibrated as on held-out rows (CBPE, DLE): no label is
+    needed for it. ``log_worse`` is evidence, as of a finding, that the loss is above it by more than is tolerated;
+    ``log_biased`` that labels are elsewhere than the variant says, to either side. NaN: not known.
+    """
+
+    variant: str
+    metric: str
+    before: float  # on held-out rows
+    expected: float
+    now: float  # on the labels that came
+    bias: float = math.nan  # mean of label minus calibrated answer
+    answered: int = 0  # rows that could have a label by now
+    labelled: int = 0
+    usual_labelled: float = math.nan  # the share of rows that had a label, in windows before
+    log_worse: float = 0.0
+    log_biased: float = 0.0
+    start: float = 0.0
+    end: float = 0.0
+
+
+class Trouble(StrEnum):
+    """What explains the findings of a look."""
+
+    NOTHING = "nothing"
+    INPUTS = "inputs"  # inputs drifted and nobody got worse
+    WORLD = "world"  # every variant got worse
+    VARIANT = "variant"  # one got worse alone
+    FEATURE = "feature"  # a column is broken: missing, out of range, unseen or stuck
+    LABELS = "labels"  # labels are late: nothing can be said about quality
+
+
+class Remedy(StrEnum):
+    """What a cause asks for."""
+
+    IGNORE = "ignore"  # it is noted, or a person is told; no model is touched
+    RETRAIN = "retrain"
+    ROLL_BACK = "roll_back"
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why things are as they are, and the evidence: which columns, which variants, since when."""
+
+    trouble: Trouble
+    reason: str
+    variants: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    since: float | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def remedy(self) -> Remedy:
+        """What to do about it."""
+        match self.trouble:
+            case Trouble.WORLD:
+                return Remedy.RETRAIN
+            case Trouble.VARIANT:
+                return Remedy.ROLL_BACK
+            case _:
+                return Remedy.IGNORE
 
 
 # -- instructions: what to do, as data ---------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rivals import plugins, testing
-from rivals.protocols import Backend, Combiner, Family, Judge, Policy, Source, Step, Target, Tuner
+from rivals.protocols import Backend, Combiner, Detector, Family, Judge, Policy, Source, Step, Target, Tuner
 from rivals.values import Use
 
 HERE = Path(__file__).parent
@@ -54,7 +54,7 @@ SLOW = {(Backend, "ray")}  # seconds to start, each time
 CLASSES: dict[type, type] = {
     Source: testing.Sources, Step: testing.Steps, Family: testing.Families, Combiner: testing.Combiners,
     Policy: testing.Policies, Judge: testing.Judges, Backend: testing.Backends, Tuner: testing.Tuners,
-    Target: testing.Targets,
+    Target: testing.Targets, Detector: testing.Detectors,
 }  # fmt: skip
 
 

@@ -178,6 +178,13 @@ def test_a_model_mlflow_does_not_have_is_a_sentence(made: Made, tmp_path: Path, 
         made.tracker.download(uri, tmp_path)
 
 
+def test_live_windows_are_steps_of_the_versions_run(made: Made, apart: Tracker) -> None:
+    version = register(apart, made.trained["one"], made.folder / "bundles" / made.trained["one"].digest)
+    apart.live(version, [(86_400.0, {"live_brier": 0.2}), (172_800.0, {"live_brier": 0.3})], 86_400.0)
+    found = apart._client.get_metric_history(version.run_id, "live_brier")
+    assert [(one.step, one.timestamp, one.value) for one in found] == [(1, 86_400_000, 0.2), (2, 172_800_000, 0.3)]
+
+
 @pytest.fixture
 def apart(made: Made, tmp_path: Path) -> Tracker:
     """A copy of the database, to write into; a new one costs seconds."""

@@ -67,7 +67,7 @@ def test_a_good_file_becomes_a_frozen_spec() -> None:
         ("task: binary", "task: binary\n  task: binary", "rivals.yaml:5: data.task: stands here twice; remove one."),
         ("  time: departure\n", "", "split by time needs the key 'time'"),
         ("data:", "data: [", "not YAML"),
-        ("features:", "drift: [adwin]\nfeatures:", "drift: drift detection is not part of this version yet"),
+        ("features:", "exploration: 1\nfeatures:", "exploration: exploration is not part of this version yet"),
         ("model: legacy.skops", "model: legacy.skops, family: sklearn", "takes no family, features or members"),
         ("family: ensemble, ", "", "say 'family' for a variant to train"),
         ("members: [logistic], ", "", "an ensemble has 'family: ensemble' and 'members'"),

@@ -1,4 +1,4 @@
-"""What answers: the verbs ``serve``, ``control``, ``mirror`` and ``batch``."""
+"""What answers, and what watches it: the verbs ``serve``, ``batch`` and ``drift``, and those that they call."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ class Clock(StrEnum):
 
 
 def add_to(app: typer.Typer) -> None:
-    """Give ``app`` these verbs; ``control`` and ``mirror`` are called by ``serve``."""
+    """Give ``app`` these verbs; the hidden ones are called by the first."""
     verb(app)(serve)
     verb(app)(batch)
-    for one in (control, mirror):
+    verb(app)(drift)
+    for one in (control, mirror, look):
         verb(app, hidden=True)(one)
 
 
@@ -90,6 +91,31 @@ def mirror(call: Call) -> None:
     from rivals.flows.control import mirror as follow
 
     follow(call.workspace)
+
+
+def look(call: Call, until: float | None = None) -> None:
+    """Look for drift in the windows that have ended; the control plane calls it, and serving comes first."""
+    import os
+
+    from rivals.flows.drift import look as look_at
+    from rivals.flows.drift import record
+
+    os.nice(10)
+    look_at(call.workspace, until)
+    record(call.workspace)
+
+
+def drift(
+    call: Call, html: Annotated[Path | None, typer.Option("--html", help="Also write a report, in one file.")] = None
+) -> None:
+    """Show what changed: on which column, since when, how much, which variants suffer, and what helps."""
+    from rivals.app.show_drift import drift_text
+    from rivals.flows.drift_report import drifted, write_report
+
+    found = drifted(call.workspace)
+    if html is not None:
+        call.say(f"The report is in {write_report(found, html)}.")
+    call.show(found, drift_text(found))
 
 
 def _pair(cert: Path | None, key: Path | None) -> tuple[Path, Path] | None:

@@ -22,7 +22,7 @@ from rivals.build.graph import one_graph
 from rivals.build.leftovers import DRAFT
 from rivals.build.mlmodel import write_mlmodel
 from rivals.build.parity import compare, latency
-from rivals.build.reference import edges, sketch
+from rivals.build.reference import HeldOut, edges, sketch
 from rivals.build.skops_file import dump
 from rivals.bundles import (
     MANIFEST,
@@ -91,11 +91,13 @@ def write(
     runtime: Runtime,
     metrics: Mapping[str, Any] | None = None,
     lineage: Mapping[str, Any] | None = None,
+    known: HeldOut | None = None,
 ) -> Bundle:
     """Write a fitted scikit-learn pipeline as ``into/<digest>``; the same inputs give the same digest.
 
-    ``rows`` are the rows it was fitted on, 1,000 or more: parity, latency, probe and reference come from them. What no
-    runtime answers exactly gets the runtime "child", and the reason. Raises ``BuildError``.
+    ``rows`` are the rows it was fitted on, 1,000 or more: parity, latency, probe and reference come from them; what
+    held-out rows say is ``known``. What no runtime answers exactly gets the runtime "child", and the reason. Raises
+    ``BuildError``.
     """
     order = _order(pipeline, signature, rows)
 
@@ -128,7 +130,7 @@ def write(
         answers = exact[manifest.runtime].predict(columns) if exact else expected
         write_mlmodel(folder, signature, packages if manifest.runtime == "child" else ())
         _describe(folder, asked, answers, manifest, times)
-        (folder / REFERENCE).write_bytes(_json(sketch(rows, answer(rows), signature)))
+        (folder / REFERENCE).write_bytes(_json(sketch(rows, answer(rows), signature, known)))
         return _seal(folder, into, manifest, times)
 
 
@@ -139,6 +141,7 @@ def write_remote(
     *,
     metrics: Mapping[str, Any] | None = None,
     lineage: Mapping[str, Any] | None = None,
+    known: HeldOut | None = None,
 ) -> Bundle:
     """Write what stands for a model elsewhere as ``into/<digest>``; its probe tells when another answers there.
 
@@ -156,7 +159,7 @@ def write_remote(
         times = latency({"remote": remote}, columns)
         (folder / REMOTE).write_bytes(_json(Address(remote.url)))
         write_mlmodel(folder, signature)
-        (folder / REFERENCE).write_bytes(_json(sketch(asked, answers, signature)))
+        (folder / REFERENCE).write_bytes(_json(sketch(rows, answers, signature, known)))
         _describe(folder, asked, answers, manifest, times)
         return _seal(folder, into, manifest, times)
 
@@ -174,6 +177,7 @@ def write_ensemble(
     columns: Sequence[Column] = (),
     metrics: Mapping[str, Any] | None = None,
     lineage: Mapping[str, Any] | None = None,
+    known: HeldOut | None = None,
 ) -> Bundle:
     """Write an ensemble as ``into/<digest>``: its members by reference (name to digest) and what combines them.
 
@@ -218,7 +222,7 @@ def write_ensemble(
             manifest = replace(chosen, parity=manifest.parity + chosen.parity)
             _keep(folder, manifest)
         write_mlmodel(folder, signature)
-        (folder / REFERENCE).write_bytes(_json(sketch(asked, answers, signature)))
+        (folder / REFERENCE).write_bytes(_json(sketch(rows, answers, signature, known)))
         _describe(folder, asked, answers, manifest, times)
         return _seal(folder, into, manifest, times)
 

@@ -31,6 +31,7 @@ from rivals.ensemble.family import Blend, blend, known
 from rivals.errors import DataError, RivalsError
 from rivals.flows import limits, provenance, tracked
 from rivals.flows.events import BuildEvent
+from rivals.flows.held import held_out
 from rivals.flows.past import Past, past, take
 from rivals.flows.reading import Data
 from rivals.flows.schema import remember_schema
@@ -76,6 +77,7 @@ def build_one(order: Order) -> Made:
     fitted, blended = combine(order) if order.combiner else (train(order.job), None)
     inputs = rows.inputs.iloc[division.train][[column.name for column in fitted.signature.inputs]]
     facts: dict[str, Any] = {"metrics": dict(fitted.scores.metrics), "lineage": dict(order.lineage)}
+    facts["known"] = held_out(fitted, rows, division, inputs)
     if rows.time is not None and order.job.family.name != READY:
         facts["lineage"]["trained_until"] = float(rows.time[division.train].max())
     if blended:

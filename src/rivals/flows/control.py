@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from rivals.errors import Conflict, RivalsError, StoreAway
 from rivals.flows.archive import Keeper
+from rivals.flows.drift import is_due
 from rivals.flows.gauges import Gauges
 from rivals.flows.rollout import tick
 from rivals.flows.webhooks import couriers
@@ -53,6 +54,7 @@ class Control:
     leads: bool = False
     stopped: threading.Event = field(default_factory=threading.Event)
     _mirror: subprocess.Popen[bytes] | None = None
+    _looker: subprocess.Popen[bytes] | None = None
     _keeper: Keeper = field(init=False)
     _leadership: Leadership = field(init=False)
     _shipper: OnlyHere = field(init=False)
@@ -99,8 +101,9 @@ class Control:
         for courier, thread in beside:
             courier.stopped.set()
             thread.join(LAST_WORD)
-        if self._mirror is not None:
-            self._mirror.wait()
+        for beside_it in (self._mirror, self._looker):
+            if beside_it is not None:
+                beside_it.wait()
 
     def _tried(self) -> float:
         """A round, whatever comes of it; the seconds from its beginning to the next one's."""
@@ -171,6 +174,7 @@ class Control:
         self._round = time.monotonic()
         if self.leads:
             self._mirror_aliases()
+            self._look_for_drift(now)
             self._keeper.step(now)  # last: whatever a file system does, the lease is renewed
 
     def _led(self) -> bool:
@@ -189,6 +193,12 @@ class Control:
             self._behind = False
             command = [sys.executable, "-m", "rivals", "mirror", *self.workspace.command]
             self._mirror = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 -- ourselves
+
+    def _look_for_drift(self, now: float) -> None:
+        """Let a process of its own look at the windows that have ended: a large one takes seconds."""
+        if (self._looker is None or self._looker.poll() is not None) and is_due(self.workspace, now):
+            command = [sys.executable, "-m", "rivals", "look", "--until", repr(now), *self.workspace.command]
+            self._looker = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 -- ourselves
 
 
 def ship(workspace: Workspace, seconds: float = math.inf, spans: Spans | None = None) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rivals import plugins
 from rivals.errors import RivalsError, SpecError
-from rivals.protocols import Combiner, Family, Judge, Policy, Source, Step, Tuner
+from rivals.protocols import Combiner, Detector, Family, Judge, Policy, Source, Step, Tuner
 from rivals.registry.blobs import Blobs
 from rivals.registry.store import Store
 from rivals.spec.load import load
@@ -151,6 +151,7 @@ def _plugins(spec: ProjectSpec) -> Iterator[tuple[type[Any], Use]]:
     if spec.endpoint:
         yield Policy, spec.endpoint.policy
         yield from ((Judge, judge) for judge in spec.endpoint.rollout.judges)
+        yield from ((Detector, use) for use in (spec.endpoint.drift.uses if spec.endpoint.drift else ()))
 
 
 def _importable(folder: Path) -> None:

@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from rivals.registry.erasure import COLUMNS, erase, pseudonym, salt_of
+from rivals.registry.heard import Heard, count, drawn, heard, in_order, told
 from rivals.registry.ledger import Ledger
 from rivals.registry.schema import contradictions, exposures, feedback, inputs, windows
 from rivals.registry.store import Store
@@ -177,6 +178,18 @@ class Archive:
             )
             for (time, name, _, slices), label in zip(found, labels, strict=True)
         ]
+
+    def heard(self, start: float, end: float, most: int) -> list[Heard]:
+        """What ``heard`` gives, of the archive and the store together."""
+        days = [day for day in self.days() if start < _start(day) + DAY and _start(day) < end]
+        rows = []
+        for file in (file for day in days for file in self._files(day)):
+            table = pq.read_table(file, partitioning=None)
+            within = pc.and_(pc.greater_equal(table["time"], start), pc.less(table["time"], end))
+            rows += table.filter(pc.and_(within, pc.equal(table["outcome"], Outcome.OK.value))).to_pylist()
+        every = len(rows) + count(self.store, self.endpoint, start, end)
+        found = heard(self.store, self.endpoint, start, end, most, beside=len(rows))
+        return in_order([*found, *told(self.store, [row for row in rows if drawn(row["id"], every, most)])])
 
     def drop(self, before: float) -> list[str]:
         """Delete the days that ended by ``before``, and feedback of that time that no exposure waits for any more."""

@@ -116,6 +116,14 @@ class Tracker:
                 client.log_batch(run, metrics=numbers, params=[Param(key, _text(params[key])) for key in params])
                 client.set_terminated(run, "FINISHED")
 
+    def live(self, version: Version, points: Sequence[tuple[float, Mapping[str, float]]], window: float) -> None:
+        """Add what a version's variant was like in windows that ended at those times to its run, a step each."""
+        with self._asking("cannot record live windows of " + version.variant):
+            for end, metrics in points:
+                step, when = round(end / window), int(end * 1000)
+                numbers = [Metric(key, float(value), when, step) for key, value in metrics.items()]
+                self._client.log_batch(version.run_id, metrics=numbers)
+
     def alias(self, name: str, version: Version) -> None:
         """Point an alias of the project's model, as ``champion``, at a version; it leaves the one it pointed at."""
         with self._asking(f"cannot point {name!r} at {version.variant}"):

@@ -33,6 +33,7 @@ from rivals.values import Learned, Task, Use
 Event = Literal[
     "rollout.started", "rollout.grown", "rollout.promoted", "rollout.rolled_back", "rollout.held", "rollout.aborted",
     "rollout.paused", "rollout.resumed", "rollout.watched", "rollout.concluded", "rollout.notice", "rollout.judged",
+    "drift.explained",
     "fences", "preflight",
 ]  # fmt: skip
 BUILD = "build:"  # begins a model that a past run has built
@@ -265,6 +266,38 @@ class LayerSpec(Part):
         return self
 
 
+class AlarmSpec(Part):
+    """How many false alarms are bearable: at most so many in so long, over all columns, variants and detectors."""
+
+    most: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    per: Annotated[float, BeforeValidator(as_seconds), Field(gt=0), WithJsonSchema(WRITTEN_SECONDS)] = 30 * 86400.0
+
+
+class DriftSpec(Part):
+    """Who watches for drift, and how often; ``[edetector, adwin]`` stands for ``{detectors: [edetector, adwin]}``."""
+
+    detectors: tuple[Plugin, ...] = Field(default=(Use("edetector"), Use("adwin"), Use("psi")), min_length=1)
+    window: Annotated[float, BeforeValidator(as_seconds), Field(ge=1), WithJsonSchema(WRITTEN_SECONDS)] = 86400.0
+    rows: int = Field(default=50_000, ge=100)  # of a window that are looked at; of more, as many are drawn
+    budget: AlarmSpec = AlarmSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_list_of_detectors(cls, value: object) -> object:
+        return {"detectors": value} if isinstance(value, (list, tuple)) else value
+
+    @property
+    def uses(self) -> tuple[Use, ...]:
+        """The detectors: who looks for broken columns is always among them."""
+        named = {one.name for one in self.detectors}
+        return self.detectors if "unseen" in named else (*self.detectors, Use("unseen"))
+
+    @property
+    def looks(self) -> float:
+        """Looks in the budget's period."""
+        return max(1.0, self.budget.per / self.window)
+
+
 class EndpointSpec(Part):
     """The one address all variants answer behind."""
 
@@ -289,6 +322,7 @@ class EndpointSpec(Part):
     approval: Literal["promote"] | None = None  # what waits for `rivals rollout approve`
     holdout: Annotated[Share, Field(le=0.5)] = 0.0  # of the units: they always meet the approved reference
     layer: LayerSpec | None = None  # whose units this endpoint's rollouts may touch; all where nothing is said
+    drift: DriftSpec | None = None  # who watches inputs, answers and labels; nobody where nothing is said
     reference: str | None = None  # what no champion may be worse than, whatever the champion before it was
     webhooks: tuple[WebhookSpec, ...] = ()
 
@@ -451,7 +485,6 @@ DEFAULT_METRICS: Mapping[str, tuple[str, ...]] = {
 
 # Announced in the documentation and not built yet: a clear word instead of a key that does nothing.
 COMING: Mapping[str, str] = {
-    "drift": "drift detection",
     "retrain": "retraining on evidence",
     "exploration": "exploration",
 }

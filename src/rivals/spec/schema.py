@@ -22,6 +22,7 @@ DOORS = {
     ("DataSpec", "source"): "Source", ("DataSpec", "sets"): "Source", ("ProjectSpec", "features"): "Step",
     ("ProjectSpec", "gate"): "Judge", ("EndpointSpec", "policy"): "Policy", ("RolloutSpec", "judges"): "Judge",
     ("VariantSpec", "family"): "Family", ("VariantSpec", "tune"): "Tuner",
+    ("DriftSpec", "detectors"): "Detector",
 }  # fmt: skip
 
 
@@ -42,6 +43,8 @@ def schema(installed: Mapping[str, Sequence[str]] | None = None) -> Schema:
     for (part_name, key), door in DOORS.items():
         for place in _names(parts[part_name]["properties"][key]):
             place["examples"] = offered.get(door, [])
+    listed = parts["DriftSpec"]["properties"]["detectors"]  # a list of detectors stands for the whole part
+    parts["EndpointSpec"]["properties"]["drift"]["anyOf"].append({key: listed[key] for key in ("type", "items")})
     return {"$schema": DIALECT, "title": "rivals.yaml", **{key: made[key] for key in made if key != "title"}}
 
 

@@ -15,8 +15,9 @@ from rivals.testing.build import Families, Sources, Steps, Tuners
 from rivals.testing.place import Targets
 from rivals.testing.rows import prepared, sample
 from rivals.testing.run import Backends, Combiners, Judges, Policies
+from rivals.testing.watch import Detectors
 
 __all__ = [
-    "Backends", "Combiners", "Families", "Judges", "Policies", "Sources", "Steps", "Targets", "Tuners", "prepared",
-    "sample",
+    "Backends", "Combiners", "Detectors", "Families", "Judges", "Policies", "Sources", "Steps", "Targets", "Tuners",
+    "prepared", "sample",
 ]  # fmt: skip
