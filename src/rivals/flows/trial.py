@@ -32,6 +32,7 @@ from rivals.tune.space import named
 from rivals.values import Use
 
 BEST = "best.npz"
+DEAR = 0.1  # seconds from which a trial is worth waiting for the disk: what took less is sooner tried again
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ class Follow:
 
 def before(folder: Path) -> list[Tried]:
     """The trials that were written down there."""
-    return [_read(file) for file in folder.glob("*.json")]
+    return [one for file in folder.glob("*.json") if (one := _read(file))]
 
 
 @dataclass
@@ -229,15 +230,16 @@ def _keep_best(folder: Path, rows: NDArray[np.float64]) -> None:
 
 
 def write(folder: Path, one: Tried) -> None:
-    """Keep a trial: all of it or nothing."""
+    """Keep a trial: all of it or nothing, whoever is killed; a dear one also where the machine goes down."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     told = asdict(one) | {"loss": one.loss if math.isfinite(one.loss) else None}
     file = _file(folder, one.params)
     draft = folder / f".{file.stem}.{os.getpid()}"
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
         json.dump(told, stream, default=str)
-        stream.flush()
-        os.fsync(stream.fileno())
+        if one.seconds >= DEAR or one.over:
+            stream.flush()
+            os.fsync(stream.fileno())
     draft.rename(file)
 
 
@@ -246,10 +248,13 @@ def _file(folder: Path, params: Mapping[str, Any]) -> Path:
 
 
 def _written(folder: Path, params: Mapping[str, Any]) -> Tried | None:
-    file = _file(folder, params)
-    return _read(file) if file.exists() else None
+    return _read(_file(folder, params))
 
 
-def _read(file: Path) -> Tried:
-    told = json.loads(file.read_bytes())
-    return Tried(**{**told, "loss": math.nan if told["loss"] is None else told["loss"]})
+def _read(file: Path) -> Tried | None:
+    """A trial; None where there is none, or half of one because the machine went down."""
+    try:
+        told = json.loads(file.read_bytes())
+        return Tried(**{**told, "loss": math.nan if told["loss"] is None else told["loss"]})
+    except (FileNotFoundError, ValueError):
+        return None
