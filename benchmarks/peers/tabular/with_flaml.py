@@ -1,5 +1,7 @@
 """FLAML on one task, by the clock of the processor. A child of `market.py`."""
 
+# ruff: noqa: E402 -- clocks are set before anybody takes one
+
 import json
 import os
 import sys

@@ -55,7 +55,7 @@ class Market:
     """A budget in seconds of computing, in trials, or both (``None``: as much as it takes).
 
     ``floor`` is the share of an equal share that every study gets, whatever it bids. Nothing more is bought once all
-    that is left would not be expected to improve the best loss by ``worth``.
+    that is left would not be expected to improve the best loss by the share ``worth`` of it.
     """
 
     seconds: float | None = None
@@ -79,7 +79,7 @@ class Market:
         leader = min(one.best for one in studies)
         usual = scale(studies)
         bids = {one.name: bid(one, leader, usual) / (1 + one.running) for one in able}
-        if max(self._gain(one, bids[one.name], left) for one in able) <= self.worth:
+        if max(self._gain(one, bids[one.name], left) for one in able) <= self.worth * abs(leader):
             return None
         return max(able, key=lambda one: bids[one.name]).name
 

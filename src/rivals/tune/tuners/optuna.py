@@ -66,7 +66,7 @@ class Optuna:
                 self._told.add(named(trial.params))
             elif trial.state == TrialState.RUNNING:  # whoever ran it is gone
                 self._study.tell(trial.number, state=TrialState.FAIL)
-        self._written()
+        self._write()
 
     def ask(self) -> dict[str, Any]:
         """The next point."""
@@ -94,9 +94,9 @@ class Optuna:
             self._study.add_trial(create_trial(params=dict(params), distributions=domains, value=score))
         self._told.add(key)
         if not any(self._open.values()):
-            self._written()
+            self._write()
 
-    def _written(self) -> None:
+    def _write(self) -> None:
         if self._journal is not None:
             self._journal.write()
 
