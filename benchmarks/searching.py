@@ -39,7 +39,7 @@ from rivals.flows.trial import before, options, plain
 from rivals.spec.load import load
 from rivals.spec.project import ProjectSpec
 from rivals.tune.market import Market, Study
-from rivals.tune.search import best_of
+from rivals.tune.search import Tried, best_of
 
 FOLDS, REFIT = 3, 0.08  # of the budget is kept for the last fit
 
@@ -133,6 +133,11 @@ def _clock() -> float:
     return time.process_time() + below.ru_utime + below.ru_stime
 
 
+def _able(tried: Sequence[Tried], seconds: float) -> list[Tried]:
+    """Those that can be fitted on all rows in what is kept for it, or little more; the first one always can."""
+    return [one for one in tried if one.seconds / (FOLDS - 1) <= 2 * REFIT * seconds or not one.params]
+
+
 def main() -> None:
     """how teach judge kind metric seconds seed into."""
     how, teach, judge, kind, metric, seconds, seed, into = sys.argv[1:]
@@ -159,7 +164,7 @@ def main() -> None:
             os._exit(0)
         os.waitpid(child, 0)
         known = {name: before(work / "tuning" / name) for name in names}
-        best = {name: one for name in names if (one := best_of(known[name]))}
+        best = {name: one for name in names if (one := best_of(_able(known[name], float(seconds))))}
         searched = _clock() - started
         winner = min(best, key=lambda name: best[name].loss)
         said = fitted(spec, winner, dict(best[winner].params), rows, laid, features[winner], FINAL)

@@ -18,7 +18,7 @@ RECENT = 40  # trials that tell what the next one will be like: a tuner learns
 KNOWN = 4  # trials before a study's tail says anything
 FEW = 12  # trials up to which others' tails are believed as well,
 BELIEF = 1.0  # as much as this many of its own
-SHARE = 0.05  # of the best loss: the scale where no tail is known at all
+SHARE = 0.03  # of the best loss: what a tail is taken for at least, where few trials are known
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +127,17 @@ def bid(study: Study, leader: float, usual: float = 0.0) -> float:
 
 
 def scale(studies: Sequence[Study]) -> float:
-    """What tails of these studies are usually like: the middle one of those known, or a share of the best loss."""
+    """What tails of these studies are usually like: the middle one of those known, and a share of the best loss at least.
+
+    Of settled searches the tails are short; what one that has hardly begun may come to, they do not tell.
+    """
     found = []
     for one in studies:
         known = sorted(loss for loss, _ in one.trials[-RECENT:] if math.isfinite(loss))
         if len(known) >= KNOWN:
             found.append(_tail(known)[2])
     best = min((one.best for one in studies), default=math.inf)
-    return median(found) if found else SHARE * abs(best) if math.isfinite(best) else 0.0
+    return max(median(found) if found else 0.0, SHARE * abs(best) if math.isfinite(best) else 0.0)
 
 
 def _tail(known: Sequence[float]) -> tuple[float, int, float]:
