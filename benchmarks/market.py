@@ -100,10 +100,11 @@ def above(found: pd.DataFrame, one: str, other: str) -> tuple[float, float, int]
 
 
 def table(seconds: float) -> int:
-    """Print losses by task and pooled; 1 where less was reached than was asked."""
+    """Print losses by task, where all systems are done, and pooled by pairs; 1 where less was reached than was asked."""
     found = results(seconds)
     systems = [one for one in SYSTEMS if one in set(found["system"])]
-    wide = found.pivot_table(index="task", columns="system", values="loss")[systems].reindex(list(TASKS))
+    every = found.pivot_table(index=["task", "seed"], columns="system", values="loss")[systems].dropna()
+    wide = every.groupby("task").mean().reindex(list(TASKS))  # of those runs that all have done
     spent = found.groupby("system")[["seconds", "whole"]].mean()
     print(f"| mean loss, {seconds:g} s | " + " | ".join(systems) + " |\n|---|" + "---|" * len(systems))
     for name, row in wide.iterrows():
