@@ -127,7 +127,7 @@ def bid(study: Study, leader: float, usual: float = 0.0) -> float:
 
 
 def scale(studies: Sequence[Study]) -> float:
-    """What tails of these studies are usually like: the middle one of those known, and a share of the best loss at least.
+    """What tails of these studies are usually like: the middle one of those known, at least a share of the best loss.
 
     Of settled searches the tails are short; what one that has hardly begun may come to, they do not tell.
     """
