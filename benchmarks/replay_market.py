@@ -11,6 +11,7 @@ less than 1 % chance of stopping the eventual winner.
 
 from __future__ import annotations
 
+import argparse
 import math
 import os
 import sys
@@ -20,6 +21,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing import get_context
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -35,10 +37,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
+from rivals.flows.drawing import Line, page, plot, plots
 from rivals.tune.market import Market, Study
-from rivals.tune.race import hopeless
+from rivals.tune.race import CHANCE, hopeless
 
 POINTS, FOLDS, SCHEDULES, RACES = 40, 4, 10_000, 2_000
+BOLDER = (0.02, 0.05)  # chances that are looked at as well
 PART = 0.4  # of the grid's seconds
 CHECKS = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)  # of the budget
 HALVING = 3  # a third of the trials goes on with three times the budget
@@ -208,8 +212,9 @@ def regrets(work: tuple[str, int, int, int]) -> Floats:
 # -- racing ---------------------------------------------------------------------------------------------------
 
 
-def races(number: int) -> tuple[int, int, int, int]:
-    """Fits done, fits there were, winners stopped, races: every kind of model, in random orders."""
+def races(work: tuple[int, float]) -> tuple[int, int, int, int]:
+    """Fits done, fits there were, winners stopped, races: every kind of model, in random orders, under a chance."""
+    number, chance = work
     grid = recorded(number)
     done = there = stopped = run = 0
     for s, losses in enumerate(grid.losses):
@@ -221,7 +226,7 @@ def races(number: int) -> tuple[int, int, int, int]:
         ) -> bool:
             key = (p, best, fold)
             if key not in known:
-                known[key] = hopeless(losses[p, : grid.ends[fold]], losses[best])
+                known[key] = hopeless(losses[p, : grid.ends[fold]], losses[best], chance)
             return known[key]
 
         for seed in range(RACES // len(grid.losses)):
@@ -237,8 +242,16 @@ def races(number: int) -> tuple[int, int, int, int]:
     return done, there, stopped, run
 
 
+def curves(found: dict[str, Floats]) -> list[Line]:
+    """Regret over the budget, a line for each way."""
+    return [Line(name, np.array(CHECKS), rows.mean(axis=0)) for name, rows in found.items()]
+
+
 def main() -> int:
     """Print regrets and races; 1 where racing does not hold what was asked, or the market loses to all others."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--plot", type=Path, help="draw the curves of regret into this HTML file")
+    chosen = options.parse_args()
     many = len(tasks())
     each = SCHEDULES // (len(ORDERS) * many)
     with ProcessPoolExecutor(min(os.cpu_count() or 1, many), mp_context=get_context("fork")) as pool:
@@ -254,15 +267,24 @@ def main() -> int:
             for name in ORDERS
         }
         took = time.perf_counter() - started
-        raced = np.array(list(pool.map(races, range(many)))).sum(axis=0)
+        raced = {
+            chance: np.array(list(pool.map(races, [(number, chance) for number in range(many)]))).sum(axis=0).tolist()
+            for chance in (CHANCE, *BOLDER)
+        }
     print(f"{sum(len(one) for one in found.values()):,} schedules in {took:.0f} s (asked: under 60)")
     print("regret after a share of the budget, mean".ljust(42) + "".join(f"{check:>8.0%}" for check in CHECKS))
     for name, rows in found.items():
         print(name.ljust(42) + "".join(f"{value:>8.3f}" for value in rows.mean(axis=0)))
-    done, there, stopped, run = (int(one) for one in raced)
-    print(
-        f"racing: {done / there:.1%} of the fits (asked: half), winner stopped in {stopped / run:.2%} (asked: under 1 %)"
-    )
+    for chance, (done, there, stopped, run) in raced.items():
+        print(
+            f"racing at {chance}: {done / there:.1%} of the fits, winner stopped in {stopped / run:.2%} of {run:,} races"
+        )
+    print("asked: half of the fits, winner stopped in under 1 %")
+    done, there, stopped, run = raced[CHANCE]
+    if chosen.plot:
+        chosen.plot.write_text(
+            page("Regret", [plots(plot("Mean regret", "share of the budget", "regret", curves(found)))])
+        )
     return int(done / there > 0.5 or stopped / run >= 0.01 or took >= 60)
 
 

@@ -82,7 +82,7 @@ def round_of(tuner: str, trials: int) -> float:
         keys, backend = {"nothing": "nothing"}, Local()
         try:
             found = searches(spec, ["nothing"], keys, workspace.state / "tuning")
-            bench = Bench(workspace.state / "tuning", laid, {"nothing": features}, backend)
+            bench = Bench(workspace.state / "tuning", {"nothing": laid}, {"nothing": features}, backend)
             started = time.perf_counter()
             tune(spec, found, keys, bench)
             wall = time.perf_counter() - started

@@ -23,8 +23,10 @@ from rivals.flows.workspace import open_workspace
 from rivals.infra.backends.local import Local
 from rivals.plugins import make
 from rivals.protocols import Backend, Source
+from rivals.tune.front import cheaper, front
 from rivals.tune.search import Tried
 
+BESIDE = ("latency_ms", "size_mb")
 MODULE = """
 import numpy as np
 import pandas as pd
@@ -201,6 +203,56 @@ def test_ray_tune_spends_its_slice_and_every_trial_is_written_down(tmp_path: Pat
     again = search(folder)
     assert again == best
     assert trials(folder)["logistic"] == found
+
+
+@pytest.mark.slow
+def test_the_same_project_runs_under_ray_tune_as_well(tmp_path: Path) -> None:
+    best = search(project(tmp_path / "p", "ray_tune"))
+    found = trials(tmp_path / "p")
+    assert set(best) == set(found) == {"logistic", "tree"}
+    assert all(one[0]["params"] == {} for one in found.values())
+
+
+FOREST = {
+    "    tune: {use: random, with: {space: auto}}\n": "",
+    "estimator: LogisticRegression}\n    tune": "estimator: ExtraTreesClassifier, max_depth: 4}\n    tune",
+    "{C: {float: [0.001, 10], log: true}, encode.min_frequency: {int: [1, 90]}}": (
+        "{n_estimators: {int: [2, 120], log: true}, min_samples_leaf: {int: [1, 200], log: true}}"
+    ),
+}
+
+
+def test_what_others_beat_in_loss_time_and_size_is_stopped_and_the_front_is_kept(tmp_path: Path) -> None:
+    folder = project(tmp_path / "p", "random", "{trials: 24, beside: [latency_ms, size_mb]}", **FOREST)
+    search(folder)
+    found = [Tried(**t) for t in trials(folder)["logistic"]]
+    best = front(found, BESIDE)
+    assert all(one.latency_ms and one.size_mb for one in found)
+    assert len({one.size_mb for one in best}) > 1
+    stopped = [one for one in found if one.stopped]
+    assert stopped
+    for one in stopped:  # by somebody who costs no more, and loses less on the rows they both answered
+        assert any(cheaper(other, (one.latency_ms, one.size_mb), BESIDE) and other.loss < one.loss for other in found)
+
+
+def test_a_trial_whose_model_alone_breaks_a_limit_is_stopped_after_its_first_fold(tmp_path: Path) -> None:
+    wish = "{trials: 16, race: false, beside: [size_mb], limits: {size_mb: 0.02}}"
+    folder = project(tmp_path / "p", "random", wish, **FOREST)
+    best = search(folder)["logistic"]
+    found = trials(folder)["logistic"]
+    over = [t for t in found if t["over"] and t["params"]]
+    assert over
+    assert all(t["folds"] == 1 and t["size_mb"] > 0.02 and "tuning.limits.size_mb" in t["over"] for t in over)
+    assert best.size_mb is not None
+    assert best.size_mb <= 0.02
+
+
+def test_a_search_ends_once_what_is_left_is_not_worth_it(tmp_path: Path) -> None:
+    alone = {"    tune: {use: random, with: {space: auto}}\n": ""}
+    folder = project(tmp_path / "p", "random", "{trials: 200, worth: 0.05}", **alone)
+    search(folder)
+    few = len(trials(folder)["logistic"])
+    assert 4 <= few < 60
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,19 @@ def finished(folder: Path) -> dict[str, str]:
     return {str(file): file.read_text() for file in (folder / ".rivals" / "tuning").glob("*/*.json")}
 
 
-def killed(folder: Path, rng: random.Random) -> int:
+def moment(process: subprocess.Popen[bytes], log: Path, rng: random.Random) -> bool:
+    """Wait some seconds; or, however busy the machine is, for some fits. Whether the search ended before that."""
+    enough, until = log.stat().st_size + rng.randrange(20, 4000), time.monotonic() + 120
+    if rng.random() < 1 / 3:
+        enough, until = sys.maxsize, time.monotonic() + rng.uniform(0.1, 9.0)
+    while time.monotonic() < until and log.stat().st_size < enough:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(rng.uniform(0.01, 0.1))
+            return True
+    return False
+
+
+def killed(folder: Path, log: Path, rng: random.Random) -> int:
     """Start a search, kill a process of it in two of three cases, and then itself; how many kills that were."""
     process = subprocess.Popen(
         [sys.executable, "-m", "rivals", "train", "-q"],
@@ -69,8 +82,8 @@ def killed(folder: Path, rng: random.Random) -> int:
     )  # fmt: skip
     kills = 0
     for victim in (*([None] * (rng.random() < 2 / 3)), process.pid):
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            assert process.wait(rng.uniform(0.1, 9.0)) != 0, "the search ended by itself: give it more trials"
+        if moment(process, log, rng):
+            assert process.returncode != 0, "the search ended by itself: give it more trials"
             return kills  # what died was needed before any trial, and the build says so
         below = descendants(process.pid)
         if victim or below:
@@ -94,7 +107,7 @@ def test_kills_at_random_moments_lose_no_finished_trial_and_repeat_none(
     rng, known, kills = random.Random(5), dict[str, str](), 0
     while kills < KILLS:
         heard = len(log.read_text())
-        kills += killed(tmp_path, rng)
+        kills += killed(tmp_path, log, rng)
         now = finished(tmp_path)
         assert known.items() <= now.items()
         fitted = {line.split()[1] for line in log.read_text()[heard:].splitlines()}

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,7 @@ class Attempt:
     features: Path
     metric: str
     seed: int = 0
+    costs: bool = False  # whether what the first fold's model costs is to be known
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Part:
     loss: float
     rows: Floats | None
     seconds: float
+    costs: tuple[float, float] | None = None  # milliseconds of a row, MB: of the first fold's model
 
 
 def attempt(wanted: Attempt) -> Iterator[Part]:
@@ -56,10 +59,14 @@ def attempt(wanted: Attempt) -> Iterator[Part]:
     metric = measure(wanted.metric, rows.task, signature.labels)
     asked = unfitted(wanted.family, rows.task, wanted.seed)
     said: list[Floats] = []
+    costs = None
     for k, (train, _) in enumerate(split.folds):
         started = time.perf_counter()
         block, others = arrays(wanted.features, str(k))
-        said.append(answers(asked.fit(block, rows, train), others, signature))
+        model = asked.fit(block, rows, train)
+        said.append(answers(model, others, signature))
+        if wanted.costs and k == 0:
+            costs = _costs(model, block.shape[1], rows.task)
         places = np.concatenate([valid for _, valid in split.folds[: k + 1]])
         outputs = np.concatenate(said)
         target, weight = rows.target[places], None if rows.weight is None else rows.weight[places]
@@ -68,4 +75,10 @@ def attempt(wanted: Attempt) -> Iterator[Part]:
         if not math.isfinite(loss):
             raise BuildError(f"its {wanted.metric} is no number")
         each = metric.rows(target, outputs) if metric.rows and weight is None else None
-        yield Part(k, k + 1 == len(split.folds), float(loss), each, time.perf_counter() - started)
+        yield Part(k, k + 1 == len(split.folds), float(loss), each, time.perf_counter() - started, costs)
+
+
+def _costs(model: Any, width: int, task: str) -> tuple[float, float] | None:
+    from rivals.build.cost import cost  # noqa: PLC0415 -- converters take a second to import, and few searches ask
+
+    return cost(model, width, labelled=task in {"binary", "multiclass"})

@@ -227,7 +227,23 @@ def _searches(asked: Asked) -> str:
     rows = [_search(one) for one in found]
     head = ["variant", "trials", "stopped early", "failed", "computing", "of all", "best options", "what mattered"]
     drawn = plot("Best loss so far", "seconds of computing", "loss", lines[:SHOWN])
-    return section("Searches", plots(drawn) + table(head, rows))
+    return section("Searches", plots(drawn) + table(head, rows) + _fronts(found))
+
+
+def _fronts(found: Sequence[Searched]) -> str:
+    """Trials that no other beats in loss, latency and size, where these were asked."""
+    rows = [
+        [
+            one.variant,
+            f"{trial.loss:.5g}",
+            f"{trial.latency_ms or 0:.3g} ms",
+            f"{trial.size_mb or 0:.3g} MB",
+            _options(trial.params),
+        ]
+        for one in found
+        for trial in one.front
+    ]
+    return table(["nobody is better in all three", "loss", "one row", "size", "options"], rows) if rows else ""
 
 
 def _search(one: Searched) -> list[str]:

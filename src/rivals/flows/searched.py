@@ -15,6 +15,7 @@ from rivals.build.plan import search_key
 from rivals.flows.trial import before
 from rivals.flows.workspace import Workspace
 from rivals.registry.builds import builds
+from rivals.tune.front import front
 from rivals.tune.search import Tried, best_of
 
 ENOUGH = 12  # finished trials that say something about options
@@ -37,6 +38,7 @@ class Searched:
     best: Mapping[str, Any]
     history: tuple[tuple[float, float], ...]
     importance: Mapping[str, float]
+    front: tuple[Tried, ...] = ()  # whole trials that no other beats in loss, latency and size, where these were asked
 
 
 def searched(workspace: Workspace) -> list[Searched]:
@@ -47,18 +49,21 @@ def searched(workspace: Workspace) -> list[Searched]:
         if name not in found and build.extras.get("tuned"):
             trials = before(workspace.state / "tuning" / search_key(build.extras["asked"]))
             found[name] = sorted(trials, key=lambda one: one.number)
+    beside = workspace.spec.tuning.beside
     total = math.fsum(one.seconds for trials in found.values() for one in trials)
-    return [_summary(name, trials, total) for name, trials in sorted(found.items()) if trials]
+    return [_summary(name, trials, total, beside) for name, trials in sorted(found.items()) if trials]
 
 
-def _summary(name: str, trials: Sequence[Tried], total: float) -> Searched:
+def _summary(name: str, trials: Sequence[Tried], total: float, beside: Sequence[str]) -> Searched:
     seconds = list(accumulate(one.seconds for one in trials))
     losses = accumulate((one.loss if one.whole else math.inf for one in trials), min)
     history = tuple((spent, loss) for spent, loss in zip(seconds, losses, strict=True) if math.isfinite(loss))
     best = found.params if (found := best_of(trials)) else {}
     stopped, failed = sum(one.stopped for one in trials), sum(bool(one.error) for one in trials)
     share = seconds[-1] / total if total else 0.0
-    return Searched(name, len(trials), stopped, failed, seconds[-1], share, best, history, importance(trials))
+    best_ones = tuple(front([one for one in trials if one.size_mb is not None], beside)) if beside else ()
+    told = importance(trials)
+    return Searched(name, len(trials), stopped, failed, seconds[-1], share, best, history, told, best_ones)
 
 
 def importance(trials: Sequence[Tried]) -> dict[str, float]:

@@ -25,13 +25,16 @@ from rivals.build.rows import Rows
 from rivals.build.trial import Attempt, Part, attempt
 from rivals.errors import RivalsError, SpecError
 from rivals.plugins import nearest
-from rivals.spec.project import ProjectSpec, VariantSpec
+from rivals.spec.project import BoundSpec, ProjectSpec, VariantSpec
+from rivals.tune.front import cheaper, front
 from rivals.tune.race import expected, hopeless
 from rivals.tune.search import Tried
 from rivals.tune.space import named
 from rivals.values import Use
 
 BEST = "best.npz"
+COSTS = ("latency_ms", "size_mb")
+DEAR = 0.1  # seconds from which a trial is worth waiting for the disk: what took less is sooner tried again
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,8 @@ class Batch:
     metric: str
     seed: int
     race: bool
+    beside: tuple[str, ...] = ()  # objectives beside the loss
+    limits: BoundSpec = field(default_factory=BoundSpec)
 
 
 def plain(spec: ProjectSpec, variant: VariantSpec) -> Options:
@@ -129,7 +134,7 @@ class Follow:
 
 def before(folder: Path) -> list[Tried]:
     """The trials that were written down there."""
-    return [_read(file) for file in folder.glob("*.json")]
+    return [one for file in folder.glob("*.json") if (one := _read(file))]
 
 
 @dataclass
@@ -141,22 +146,39 @@ class _Trial:
     params: Mapping[str, Any]
     started: float = field(default_factory=time.perf_counter)
     part: Part | None = None  # where it stands
+    costs: dict[str, float] = field(default_factory=dict)
 
     def parts(self, rows: Rows, split: Split) -> Iterator[Part]:
         batch = self.batch
         made = options(batch.plain, self.params)
         features = batch.features if made.steps == batch.plain.steps else _features(batch, made.steps)
-        for self.part in attempt(Attempt(made.family, rows, split, features, batch.metric, batch.seed)):
+        asked = bool(batch.beside)
+        for self.part in attempt(Attempt(made.family, rows, split, features, batch.metric, batch.seed, asked)):
+            if self.part.costs and not self.costs:
+                self.costs = dict(zip(COSTS, self.part.costs, strict=True))
             yield self.part
+
+    @property
+    def over(self) -> str:
+        """The limit that its model alone does not keep, in words."""
+        bounds = self.batch.limits.model_dump()
+        for name, cost in self.costs.items():
+            if bounds[name] is not None and cost > bounds[name]:
+                return f"its model alone has {name} {cost:.3g}, {bounds[name]:g} are allowed (tuning.limits.{name})"
+        return ""
 
     def end(self, loss: float | None = None, *, stopped: bool = False, error: Exception | None = None) -> Tried:
         """Write down what it came to: the loss of all folds, an estimate where it was ``stopped``, or an ``error``."""
         part, spent = self.part, time.perf_counter() - self.started
         folds = part.fold + 1 if part else 0
         reached = math.nan if error or part is None else part.loss if loss is None else loss
-        one = Tried(dict(self.params), reached, spent, folds, stopped, _told(error), self.number)
+        one = Tried(
+            dict(self.params), reached, spent, folds, stopped, _told(error), self.number, over=self.over, **self.costs
+        )
         if one.whole and part is not None and part.rows is not None:
             _keep_best(self.batch.into, part.rows)
+            if self.batch.beside:
+                _keep_rows(self.batch.into, one, part.rows)
         write(self.batch.into, one)
         return one
 
@@ -164,15 +186,50 @@ class _Trial:
 def _try(batch: Batch, rows: Rows, split: Split, number: int, params: Mapping[str, Any]) -> Tried:
     if (known := _written(batch.into, params)) is not None:
         return known
-    best = _best(batch.into) if batch.race and params else None
     trial = _Trial(batch, number, params)
     try:
+        against: list[NDArray[np.float32]] = []
         for part in trial.parts(rows, split):
-            if best is not None and part.rows is not None and not part.last and hopeless(part.rows, best):
-                return trial.end(expected(part.rows, best), stopped=True)
+            if part.last or not params:  # the variant as it is runs to its end
+                continue
+            if trial.over:
+                return trial.end(stopped=True)
+            if part.fold == 0 and batch.race:
+                against = _against(trial)
+            if (best := _lost_to(part, against)) is not None:
+                return trial.end(best, stopped=True)
         return trial.end()
     except Exception as error:  # noqa: BLE001 -- a point of a space may make an estimator raise anything
         return trial.end(error=error)
+
+
+def _against(trial: _Trial) -> list[NDArray[np.float32]]:
+    """Rows of those that the trial must beat: the best; where cost counts as well, all that cost no more than it."""
+    batch = trial.batch
+    if not batch.beside:
+        return [] if (best := _best(batch.into / BEST)) is None else [best]
+    costs = [trial.costs.get(name) for name in batch.beside]
+    rivals = [one for one in front(before(batch.into), batch.beside) if cheaper(one, costs, batch.beside)]
+    found = (_best(_rows(batch.into, one)) for one in rivals)
+    return [rows for rows in found if rows is not None]
+
+
+def _lost_to(part: Part, against: list[NDArray[np.float32]]) -> float | None:
+    """The loss that the trial would come to, where it will not beat one of these; None: it still may."""
+    seen = part.rows
+    if seen is None:
+        return None
+    return next((expected(seen, best) for best in against if hopeless(seen, best)), None)
+
+
+def _rows(folder: Path, one: Tried) -> Path:
+    return _file(folder, one.params).with_suffix(".npz")
+
+
+def _keep_rows(folder: Path, one: Tried, rows: NDArray[np.float64]) -> None:
+    draft = folder / f".{_rows(folder, one).name}.{os.getpid()}.npz"
+    np.savez(draft, rows=rows.astype(np.float32))
+    draft.rename(_rows(folder, one))
 
 
 def _told(error: Exception | None) -> str:
@@ -208,10 +265,10 @@ def _features(batch: Batch, steps: tuple[Use, ...]) -> Path:
     return folder
 
 
-def _best(folder: Path) -> NDArray[np.float32] | None:
-    """The losses, row by row, of the best whole trial so far."""
+def _best(file: Path) -> NDArray[np.float32] | None:
+    """The losses, row by row, of a whole trial: the best so far."""
     try:
-        with np.load(folder / BEST) as kept:
+        with np.load(file) as kept:
             found: NDArray[np.float32] = kept["rows"]
             return found
     except (OSError, ValueError, KeyError):
@@ -220,7 +277,7 @@ def _best(folder: Path) -> NDArray[np.float32] | None:
 
 def _keep_best(folder: Path, rows: NDArray[np.float64]) -> None:
     """Keep these rows where they are the best. Two at once: the later one wins, and the next trial sets it right."""
-    known = _best(folder)
+    known = _best(folder / BEST)
     if known is not None and float(np.mean(known, dtype=np.float64)) <= float(rows.mean()):
         return
     draft = folder / f".{BEST}.{os.getpid()}.npz"
@@ -229,15 +286,16 @@ def _keep_best(folder: Path, rows: NDArray[np.float64]) -> None:
 
 
 def write(folder: Path, one: Tried) -> None:
-    """Keep a trial: all of it or nothing."""
+    """Keep a trial: all of it or nothing, whoever is killed; a dear one also where the machine goes down."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     told = asdict(one) | {"loss": one.loss if math.isfinite(one.loss) else None}
     file = _file(folder, one.params)
     draft = folder / f".{file.stem}.{os.getpid()}"
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
         json.dump(told, stream, default=str)
-        stream.flush()
-        os.fsync(stream.fileno())
+        if one.seconds >= DEAR or one.over:
+            stream.flush()
+            os.fsync(stream.fileno())
     draft.rename(file)
 
 
@@ -246,10 +304,13 @@ def _file(folder: Path, params: Mapping[str, Any]) -> Path:
 
 
 def _written(folder: Path, params: Mapping[str, Any]) -> Tried | None:
-    file = _file(folder, params)
-    return _read(file) if file.exists() else None
+    return _read(_file(folder, params))
 
 
-def _read(file: Path) -> Tried:
-    told = json.loads(file.read_bytes())
-    return Tried(**{**told, "loss": math.nan if told["loss"] is None else told["loss"]})
+def _read(file: Path) -> Tried | None:
+    """A trial; None where there is none, or half of one because the machine went down."""
+    try:
+        told = json.loads(file.read_bytes())
+        return Tried(**{**told, "loss": math.nan if told["loss"] is None else told["loss"]})
+    except (FileNotFoundError, ValueError):
+        return None

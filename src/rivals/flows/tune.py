@@ -72,7 +72,7 @@ def searches(spec: ProjectSpec, names: Sequence[str], keys: Mapping[str, str], f
         space = space_of(spec, variant)
         tuner = Use(variant.tune.name, {key: value for key, value in variant.tune.options.items() if key != "space"})
         tuner = Use(tuner.name, {"seed": spec.seed, **_stored(spec, name, tuner, folder / keys[name]), **tuner.options})
-        found.append(Search(name, tuner, space, before(folder / keys[name])))
+        found.append(Search(name, tuner, space, before(folder / keys[name]), spec.tuning.beside))
     return found
 
 
@@ -86,7 +86,7 @@ def tune(
     """Spend the budget; the best trial of every variant that has one. ``tell(variant, message)`` hears of progress."""
     for one in found:
         _own(spec, one, len(found), keys, bench)
-    market = Market(spec.tuning.seconds, spec.tuning.trials, spec.tuning.floor)
+    market = Market(spec.tuning.seconds, spec.tuning.trials, spec.tuning.floor, spec.tuning.worth)
     by_name = {one.name: one for one in found}
     running: dict[Future[list[Tried]], Batch] = {}
     told: dict[str, float] = {}
@@ -164,7 +164,7 @@ def _batch(
     variant = spec.variant(name)
     return Batch(
         bench.folder / keys[name], name, tuple(points), plain(spec, variant), variant.columns, bench.rows[name],
-        bench.features[name], spec.measures[0], spec.seed, spec.tuning.race,
+        bench.features[name], spec.measures[0], spec.seed, spec.tuning.race, spec.tuning.beside, spec.tuning.limits,
     )  # fmt: skip
 
 

@@ -344,6 +344,8 @@ class TuningSpec(Part):
     trials: int | None = Field(default=None, gt=0)
     floor: Share = 0.25  # of an equal share: every variant gets as much
     race: bool = True  # stop trials that will not beat the variant's best
+    worth: float = Field(default=0.0, ge=0, lt=1)  # stop where all that is left is expected to better it by no more
+    beside: tuple[Literal["latency_ms", "size_mb"], ...] = ()  # objectives beside the loss
     limits: BoundSpec = BoundSpec()
 
     @property

@@ -11,10 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 TAIL = 0.25
 RECENT = 40  # trials that tell what the next one will be like: a tuner learns
 KNOWN = 4  # trials before a study's tail says anything
+FEW = 12  # trials up to which others' tails are believed as well,
+BELIEF = 1.0  # as much as this many of its own
+SHARE = 0.03  # of the best loss: what a tail is taken for at least, where few trials are known
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Market:
     """A budget in seconds of computing, in trials, or both (``None``: as much as it takes).
 
     ``floor`` is the share of an equal share that every study gets, whatever it bids. Nothing more is bought once all
-    that is left would not be expected to improve the best loss by ``worth``.
+    that is left would not be expected to improve the best loss by the share ``worth`` of it.
     """
 
     seconds: float | None = None
@@ -73,8 +77,9 @@ class Market:
         if behind := [one for one in able if self._behind(one, studies)]:
             return min(behind, key=lambda one: _busy(one) / (one.each or 1e-9)).name
         leader = min(one.best for one in studies)
-        bids = {one.name: bid(one, leader) / (1 + one.running) for one in able}
-        if max(self._gain(one, bids[one.name], left) for one in able) <= self.worth:
+        usual = scale(studies)
+        bids = {one.name: bid(one, leader, usual) / (1 + one.running) for one in able}
+        if max(self._gain(one, bids[one.name], left) for one in able) <= self.worth * abs(leader):
             return None
         return max(able, key=lambda one: bids[one.name]).name
 
@@ -104,19 +109,42 @@ class Market:
         return bid * left
 
 
-def bid(study: Study, leader: float) -> float:
-    """What a second of the study is expected to take off the loss ``leader``."""
-    known = [loss for loss, _ in study.trials[-RECENT:] if math.isfinite(loss)]
-    if len(known) < 2 or not math.isfinite(leader):  # noqa: PLR2004 -- a scale takes two
+def bid(study: Study, leader: float, usual: float = 0.0) -> float:
+    """What a second of the study is expected to take off the loss ``leader``.
+
+    ``usual`` is the scale of other studies' tails: a study that has few trials is taken to be like them.
+    """
+    recent = study.trials[-RECENT:]
+    known = sorted(loss for loss, _ in recent if math.isfinite(loss))
+    if not known or not math.isfinite(leader):
         return 0.0
-    known.sort()
-    count = max(1, math.ceil(TAIL * len(known)))
-    threshold = known[count] if count < len(known) else known[-1]
-    scale = math.fsum(threshold - loss for loss in known[:count]) / count
+    threshold, count, scale = _tail(known)
+    scale = (count * scale + BELIEF * usual) / (count + BELIEF) if len(known) < FEW else scale
     if scale <= 0:
         return 0.0
-    chance = count / len(study.trials[-RECENT:])
+    chance = count / (len(recent) + 1)
     return chance * scale * math.exp(-max(0.0, threshold - leader) / scale) / max(study.each, 1e-9)
+
+
+def scale(studies: Sequence[Study]) -> float:
+    """What tails of these studies are usually like: the middle one of those known, at least a share of the best loss.
+
+    Of settled searches the tails are short; what one that has hardly begun may come to, they do not tell.
+    """
+    found = []
+    for one in studies:
+        known = sorted(loss for loss, _ in one.trials[-RECENT:] if math.isfinite(loss))
+        if len(known) >= KNOWN:
+            found.append(_tail(known)[2])
+    best = min((one.best for one in studies), default=math.inf)
+    return max(median(found) if found else 0.0, SHARE * abs(best) if math.isfinite(best) else 0.0)
+
+
+def _tail(known: Sequence[float]) -> tuple[float, int, float]:
+    """Of losses in order: the threshold of the better ones, how many they are, and their mean below it."""
+    count = max(1, math.ceil(TAIL * len(known)))
+    threshold = known[count] if count < len(known) else known[-1]
+    return threshold, count, math.fsum(threshold - loss for loss in known[:count]) / count
 
 
 def _busy(study: Study) -> float:

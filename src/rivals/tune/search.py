@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rivals.plugins import make
 from rivals.protocols import Tuner
+from rivals.tune.front import score
 from rivals.tune.market import Study
 from rivals.tune.space import Params, Space, named
 from rivals.values import Use
@@ -28,6 +29,8 @@ class Tried:
     error: str = ""
     number: int = 0  # in the order they were asked
     over: str = ""  # the limit that its bundle does not keep
+    latency_ms: float | None = None  # of its model alone, where that is an objective
+    size_mb: float | None = None
 
     @property
     def whole(self) -> bool:
@@ -46,8 +49,10 @@ class Search:
     ``tried`` is what earlier runs have found, in its order: the tuner learns from it before it is asked.
     """
 
-    def __init__(self, name: str, tuner: Use, space: Space, tried: Iterable[Tried] = ()) -> None:
-        self.name, self.space = name, space
+    def __init__(
+        self, name: str, tuner: Use, space: Space, tried: Iterable[Tried] = (), beside: Sequence[str] = ()
+    ) -> None:
+        self.name, self.space, self.beside = name, space, beside
         self.tuner = make(Tuner, Use(tuner.name, {**tuner.options, "space": space}))
         self.tried: dict[str, Tried] = {}
         self.running: dict[str, int] = {}
@@ -77,7 +82,7 @@ class Search:
                 break
             key = named(params)
             if (known := self.tried.get(key)) is not None:
-                self.tuner.tell(params, known.loss)
+                self.tuner.tell(params, self._score(known))
             elif key not in self.running:
                 return self._begin(dict(params))
         self._exhausted = True
@@ -108,4 +113,7 @@ class Search:
     def _learn(self, one: Tried) -> None:
         self.tried[named(one.params)] = one
         if self.space.holds(one.params):
-            self.tuner.tell(one.params, one.loss)
+            self.tuner.tell(one.params, self._score(one))
+
+    def _score(self, one: Tried) -> float:
+        return score(one, [*self.tried.values()], self.beside)

@@ -127,7 +127,11 @@ def test_a_bad_option_is_refused(use: Use, sentence: str) -> None:
         tuner(use)
 
 
-def test_an_optuna_study_in_a_file_goes_on_and_forgets_who_died(tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", [0.0, 1000.0])  # how often the file is written; what it lacks is told anew
+def test_an_optuna_study_in_a_file_goes_on_and_forgets_who_died(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: float
+) -> None:
+    monkeypatch.setattr("rivals.tune.tuners.optuna.EVERY", every)
     storage = str(tmp_path / "study.journal")
     first = tuner(Use("optuna"), storage=storage)
     done, orphan = first.ask(), first.ask()
@@ -141,7 +145,22 @@ def test_an_optuna_study_in_a_file_goes_on_and_forgets_who_died(tmp_path: Path) 
     from optuna.storages.journal import JournalFileBackend
 
     study = optuna.load_study(study_name="study", storage=JournalStorage(JournalFileBackend(storage)))
-    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL"]
+    assert [trial.state.name for trial in study.trials] == (["COMPLETE", "FAIL"] if every == 0 else ["COMPLETE"])
+
+
+def test_two_optuna_studies_in_one_database_do_not_mix(tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path / 'studies.db'}"
+    other = parse({"C": {"float": [0.1, 10], "log": True}})
+    one = tuner(Use("optuna"), storage=storage, study="one")
+    two = make(Tuner, Use("optuna", {"space": other, "storage": storage, "study": "two", "seed": 1}))
+    for made in (one, two):
+        params = made.ask()
+        assert params is not None
+        made.tell(params, 1.0)
+    import optuna
+
+    assert sorted(optuna.get_all_study_names(storage)) == ["one", "two"]
+    assert [len(optuna.load_study(study_name=name, storage=storage).trials) for name in ("one", "two")] == [1, 1]
 
 
 def test_a_search_tries_no_point_twice() -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import math
 import os
+import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import JournalStorage
+from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.trial import Trial, TrialState, create_trial
 
 from rivals.errors import MissingExtra, SpecError
@@ -22,6 +23,7 @@ from rivals.plugins import extra_for, nearest
 from rivals.spec.project import holds_password
 from rivals.tune.space import Choice, Domain, Params, Space, named
 
+EVERY = 0.5  # seconds between two looks at the disk
 SAMPLERS = {"tpe": "", "gp": "torch", "cmaes": "cmaes", "random": ""}  # and what they need
 
 
@@ -47,10 +49,12 @@ class Optuna:
         if (needed := SAMPLERS[sampler]) and find_spec(needed) is None:
             raise MissingExtra(f"tuner optuna: sampler {sampler} needs the package {needed!r}: {extra_for(needed)}.")
         logging.getLogger("optuna").setLevel(logging.WARNING)
+        where = _where(storage)
+        self._journal = _Journal(where) if where is not None and "://" not in where else None
         self._space, self._domains = space, {name: _distribution(one) for name, one in space.domains.items()}
         self._study = optuna.create_study(
             study_name=study,
-            storage=_storage(storage),
+            storage=where if self._journal is None else JournalStorage(self._journal),
             load_if_exists=True,
             sampler=_sampler(sampler, seed),
             direction="minimize",
@@ -62,6 +66,7 @@ class Optuna:
                 self._told.add(named(trial.params))
             elif trial.state == TrialState.RUNNING:  # whoever ran it is gone
                 self._study.tell(trial.number, state=TrialState.FAIL)
+        self._write()
 
     def ask(self) -> dict[str, Any]:
         """The next point."""
@@ -88,9 +93,15 @@ class Optuna:
             domains = {name: self._domains[name] for name in params}
             self._study.add_trial(create_trial(params=dict(params), distributions=domains, value=score))
         self._told.add(key)
+        if not any(self._open.values()):
+            self._write()
+
+    def _write(self) -> None:
+        if self._journal is not None:
+            self._journal.write()
 
 
-def _storage(where: str | Mapping[str, str] | None) -> BaseStorage | str | None:
+def _where(where: str | Mapping[str, str] | None) -> str | None:
     if isinstance(where, Mapping):
         name = where.get("env", "")
         if set(where) != {"env"} or not os.environ.get(name):
@@ -98,9 +109,33 @@ def _storage(where: str | Mapping[str, str] | None) -> BaseStorage | str | None:
         return os.environ[name]
     if where is not None and holds_password(where):
         raise SpecError("tuner optuna: the URL holds a password; put it into a variable: storage: {env: NAME}.")
-    if where is None or "://" in where:
-        return where
-    return JournalStorage(JournalFileBackend(where))
+    return where
+
+
+class _Journal(BaseJournalBackend):
+    """A file that optuna-dashboard reads: written twice a second rather than with every option of every point.
+
+    One process writes it. What is missing in it when that is killed is told to the study anew.
+    """
+
+    def __init__(self, file: str) -> None:
+        self._file = JournalFileBackend(file)
+        self._logs: list[dict[str, Any]] = list(self._file.read_logs(0))
+        self._kept, self._at = len(self._logs), time.monotonic()
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        return iter(self._logs[log_number_from:])
+
+    def append_logs(self, logs: Iterable[dict[str, Any]]) -> None:
+        self._logs += logs
+        if time.monotonic() - self._at > EVERY:
+            self.write()
+
+    def write(self) -> None:
+        """Write what is not written."""
+        if self._kept < len(self._logs):
+            self._file.append_logs(self._logs[self._kept :])
+        self._kept, self._at = len(self._logs), time.monotonic()
 
 
 def _sampler(name: str, seed: int) -> BaseSampler:
