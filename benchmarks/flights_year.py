@@ -84,11 +84,23 @@ def log_loss(late: Floats, probability: Floats) -> Floats:
     return -np.log(np.where(late == 1, kept, 1 - kept))
 
 
-def answers() -> tuple[pd.DataFrame, dict[tuple[str, str], Floats]]:
+def taught() -> pd.DataFrame:
+    """The labelled flights of January to April, as a source of a project."""
+    known = flights().dropna(subset=["late"])
+    return known[known["month"] < FIRST].drop(columns=["month", "label_due"]).reset_index(drop=True)
+
+
+def traffic() -> pd.DataFrame:
+    """All flights from May on, labelled or not."""
+    found = flights()
+    return found[found["month"] >= FIRST].reset_index(drop=True)
+
+
+def answers(ways: tuple[str, ...] = WAYS) -> tuple[pd.DataFrame, dict[tuple[str, str], Floats]]:
     """The labelled flights of the traffic, and what each model says of them in each of the three ways."""
     known = flights().dropna(subset=["late"]).reset_index(drop=True)
     traffic = known[known["month"] >= FIRST].reset_index(drop=True)
-    said = {(way, name): np.full(len(traffic), np.nan) for way in WAYS for name in MODELS}
+    said = {(way, name): np.full(len(traffic), np.nan) for way in ways for name in MODELS}
     for name in MODELS:
         for month in range(FIRST, LAST + 1):
             here = (traffic["month"] == month).to_numpy()
@@ -96,6 +108,8 @@ def answers() -> tuple[pd.DataFrame, dict[tuple[str, str], Floats]]:
                 ("left alone", 1, FIRST - 1), ("last three months", month - RECENT, month - 1),
                 ("everything so far", 1, month - 1),
             ):  # fmt: skip
+                if way not in ways:
+                    continue
                 fitted = _fitted(name, first, last)
                 said[way, name][here] = fitted.predict_proba(traffic.loc[here, NUMBERS + TEXTS])[:, 1]
     return traffic, said

@@ -300,6 +300,43 @@ class LayerSpec(Part):
         return self
 
 
+class TrainingsSpec(Part):
+    """At most so many retrainings in so long."""
+
+    per: Annotated[float, BeforeValidator(as_seconds), Field(gt=0), WithJsonSchema(WRITTEN_SECONDS)] = 365 * 86400.0
+    most: int = Field(default=4, ge=1)
+
+
+def as_retrain(value: object) -> object:
+    """``[drift, quality]`` -> ``{on: [drift, quality]}``."""
+    return {"on": value} if isinstance(value, (list, tuple)) else value
+
+
+class RetrainSpec(Part):
+    """When new challengers are trained by themselves, on which rows, and what they join.
+
+    The defaults are reasoned out in docs/decisions/0029.
+    """
+
+    on: tuple[Literal["drift", "quality", "schedule", "data"], ...] = ("drift", "quality")
+    window: Annotated[
+        float, BeforeValidator(as_seconds), Field(gt=0, allow_inf_nan=False), WithJsonSchema(WRITTEN_SECONDS)
+    ] = 90 * 86400.0  # of rows that are learned from, up to now
+    cooldown: Seconds = 45 * 86400.0  # since the last training: half of what is learned from is new
+    budget: TrainingsSpec = TrainingsSpec()
+    failures: int = Field(default=3, ge=1)  # in a row; then a person has to look
+    every: Seconds | None = None  # of the schedule
+    grown: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5  # of data: by this part of what was learned from
+    rows: Literal["source", "exposures"] = "source"  # where they come from
+    former: Annotated[Share, Field(lt=1)] = 0.5  # the former champion's part in the challenger
+
+    @model_validator(mode="after")
+    def _a_schedule(self) -> RetrainSpec:
+        if ("schedule" in self.on) != (self.every is not None):
+            raise ValueError("a schedule is 'on: [schedule]' and 'every', as 30d; one of the two is missing")
+        return self
+
+
 class EndpointSpec(Part):
     """The one address all variants answer behind."""
 
@@ -321,6 +358,7 @@ class EndpointSpec(Part):
     layer: LayerSpec | None = None  # whose units this endpoint's rollouts may touch; all where nothing is said
     reference: str | None = None  # what no champion may be worse than, whatever the champion before it was
     webhooks: tuple[WebhookSpec, ...] = ()
+    retrain: Annotated[RetrainSpec, BeforeValidator(as_retrain)] | None = None  # by hand only where nothing is said
 
 
 class BoundSpec(Part):
@@ -424,6 +462,5 @@ DEFAULT_METRICS: Mapping[str, tuple[str, ...]] = {
 # Announced in the documentation and not built yet: a clear word instead of a key that does nothing.
 COMING: Mapping[str, str] = {
     "drift": "drift detection",
-    "retrain": "retraining on evidence",
     "exploration": "exploration",
 }
