@@ -20,13 +20,17 @@ def retrain(
     call: Call,
     by: Annotated[str, typer.Option("--by", help="Who says so; $RIVALS_USER or the user of the system.")] = "",
     due: Annotated[bool, typer.Option("--due", help="Only if a schedule or new data ask for it.")] = False,
+    asked: Annotated[bool, typer.Option("--asked", hidden=True, help="What the control process has begun.")] = False,
 ) -> None:
     """Train new challengers now, at low priority, and roll them out. Exit 1: the gate refused them."""
     from rivals.app.show import BuildDisplay
-    from rivals.flows.retrain import by_hand, by_schedule
+    from rivals.flows.retrain import as_asked, by_hand, by_schedule
 
     with BuildDisplay(quiet=call.quiet) as display:
-        found = by_schedule(call.workspace, display.update) if due else by_hand(call.workspace, by, display.update)
+        if due or asked:
+            found = (as_asked if asked else by_schedule)(call.workspace, display.update)
+        else:
+            found = by_hand(call.workspace, by, display.update)
     if found is None:
         call.show(None, "No training is due.")
         return

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -26,30 +25,28 @@ from numpy.typing import NDArray
 
 from rivals import plugins
 from rivals.bundles import read_manifest
-from rivals.decide.attribution import attribute
 from rivals.errors import DataError, RivalsError
 from rivals.flows import fences
 from rivals.flows.fences import Check, Preflight
 from rivals.flows.reading import anchored
-from rivals.flows.retrain import consider, retrain, settle
+from rivals.flows.retrain import retrain
 from rivals.flows.rollout import tick
 from rivals.flows.serve import endpoint_config, first_table
 from rivals.flows.sweep import Sweep, within
 from rivals.flows.train import train_project
+from rivals.flows.triggered import consider, settle
 from rivals.flows.virtual import Road, Stream, stream_of
+from rivals.flows.watcher import Watcher
 from rivals.flows.workspace import Workspace
-from rivals.observe.bias import Bias, on_labels, quality
-from rivals.observe.season import PARTS, moved
 from rivals.protocols import Source
 from rivals.registry.blobs import Blobs
 from rivals.registry.ledger import Entry, Ledger
 from rivals.serve.reconcile import publish_endpoint
 from rivals.spec.project import RetrainSpec
-from rivals.values import Cause, Finding, Use
+from rivals.values import Cause, Use
 
 Floats = NDArray[np.float64]
 LOOKS = 4  # a block: what is due is done so often
-SEASON, WEEK = 28, 7  # blocks whose inputs are compared with what was learned from, and between two such looks
 FOLDER = "autopilot"
 
 
@@ -198,14 +195,11 @@ class _Pilot:
         self.cpu: dict[str, float] = {}
         self.training_seconds = 0.0
         wish, data = workspace.endpoint.rollout, workspace.spec.data
-        self.block, self.delay = wish.block, data.label_delay
-        self.metric = wish.metric or ("squared" if data.answers == "regression" else "brier")
-        self.next_block = float(stream.time[0])
-        self.bias: Bias | None = None
-        self.findings: list[Finding] = []
-        self.blocks = self.said = 0
-        self.inputs = [name for name in self._signature() if name in source.columns]
-        self.learned = source[self.inputs]
+        self.block = wish.block
+        metric = wish.metric or ("squared" if data.answers == "regression" else "brier")
+        learned = source[[name for name in self._signature() if name in source.columns]]
+        self.watcher = Watcher(stream, learned, wish.block, data.label_delay, metric)
+        self.said = 0
 
     def fly(self) -> None:
         """From the first row to the last."""
@@ -233,29 +227,8 @@ class _Pilot:
             fences.keep_preflight(tx, self.workspace, found)
 
     def _watch(self, now: float) -> None:
-        """Look at the blocks whose labels have come; train where that is due."""
-        champion = self.workspace.table().champion
-        if self.bias is None or self.bias.variant != champion:
-            self.bias = Bias(champion, self.metric, now)
-            self.next_block = max(self.next_block, now - (now - self.next_block) % self.block)
-        while self.next_block + self.block + self.delay <= now:
-            rows = self._labelled(self.next_block, now)
-            if len(rows) and set(self.road.by[rows]):
-                self.bias = on_labels(self.bias, self.stream.target[rows], self.road.champion[rows], now)
-            self.next_block += self.block
-            self.blocks += 1
-            if self.blocks % WEEK == 0:
-                self.findings = self._season(self.next_block)
-        self._retrain(attribute(self.findings, [quality(self.bias)]), now)
-
-    def _season(self, end: float) -> list[Finding]:
-        """Whether the inputs of the last blocks lie away from those that the last training learned from."""
-        start = end - SEASON * self.block
-        if start < self.stream.time[0]:
-            return []
-        edges = np.searchsorted(self.stream.time, np.linspace(start, end, PARTS + 1), side="left").tolist()
-        some = self.stream.frame[self.inputs]
-        return moved(self.learned, [some.iloc[first:last] for first, last in pairwise(edges)], start)
+        """Look at what has come; train where that is due."""
+        self._retrain(self.watcher.look(now, self.workspace.table().champion, self.road.champion), now)
 
     def _signature(self) -> list[str]:
         table = self.workspace.table()
@@ -282,7 +255,7 @@ class _Pilot:
             self.sweeps.append(retrain(self.workspace, rows, asked, now))
         except RivalsError as error:
             self.say(f"{_date(now)}  training failed: {error}")
-        self.findings, self.learned = [], within(self.workspace, rows, asked.since, now)[self.inputs]
+        self.watcher.learn(within(self.workspace, rows, asked.since, now))
         self.cpu["training"] += _cpu() - spent
         self.training_seconds += time.monotonic() - began
 

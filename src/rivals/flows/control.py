@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from rivals.errors import Conflict, RivalsError
 from rivals.flows.archive import Keeper
 from rivals.flows.rollout import tick
+from rivals.flows.triggered import due, settle
 from rivals.flows.webhooks import couriers
 from rivals.flows.workspace import Workspace
 from rivals.serve import entries
@@ -24,6 +25,7 @@ LEASE_SECONDS = 30.0
 PERIOD = {"wall": 1.0, "replay": 0.05}  # seconds between rounds: harm is judged every second
 BATCH = 2_000  # entries shipped in one transaction: a rollback waits for no longer than one of them
 QUICK = 0.1  # seconds between two looks for a table that a person decided on
+TRIGGERS = 60.0  # seconds between two looks for a training that is due
 LAST_WORD = 1.0  # seconds that a webhook under way gets at the end
 
 
@@ -37,6 +39,8 @@ class Control:
     exposures: int = 0  # closed answers to clients in the store, as of the last round
     stopped: threading.Event = field(default_factory=threading.Event)
     _mirror: subprocess.Popen[bytes] | None = None
+    _trainer: subprocess.Popen[bytes] | None = None
+    _triggered: float = 0.0  # when a training was last looked for
     _keeper: Keeper = field(init=False)
     _publishing: threading.Lock = field(default_factory=threading.Lock)
     _behind: bool = True  # MLflow may not know the table in force
@@ -64,6 +68,9 @@ class Control:
             thread.join(LAST_WORD)
         if self._mirror is not None:
             self._mirror.wait()
+        if self._trainer is not None and self._trainer.poll() is None:
+            self._trainer.terminate()  # whoever serves next goes on with it
+            self._trainer.wait()
 
     def _follow(self) -> None:
         """Let the workers see what people decide at once: under load a round takes longer than a rollback may."""
@@ -88,6 +95,7 @@ class Control:
         self._publish()
         self._mirror_aliases()
         publish_lease(self.workspace.run_dir, LEASE_SECONDS)
+        self._retrain(now)
         self.exposures = self.workspace.store.answered(self.workspace.endpoint.name)
         self.judged = now
         self._keeper.step(now)  # last: whatever a file system does, the lease is renewed
@@ -98,6 +106,16 @@ class Control:
             self._behind = False
             command = [sys.executable, "-m", "rivals", "mirror", *self.workspace.command]
             self._mirror = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 -- ourselves
+
+    def _retrain(self, now: float) -> None:
+        """Let a process of its own, at the lowest priority, carry out a training that is due."""
+        if self.workspace.endpoint.retrain is None or time.monotonic() - self._triggered < TRIGGERS:
+            return
+        self._triggered = time.monotonic()
+        settle(self.workspace)
+        if (self._trainer is None or self._trainer.poll() is not None) and due(self.workspace, now):
+            command = [sys.executable, "-m", "rivals", "retrain", "-q", "--asked", *self.workspace.command]
+            self._trainer = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 -- ourselves
 
 
 def ship(workspace: Workspace) -> int:

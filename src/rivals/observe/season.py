@@ -45,7 +45,7 @@ def moved(learned: pd.DataFrame, stretches: Sequence[pd.DataFrame], since: float
                 rows=rows,
                 drifted=least >= SHIFT,
                 told=f"stability index {', '.join(f'{one:.2f}' for one in indexes)}",
-            )  # fmt: skip
+            )
         )
     return sorted(found, key=lambda one: -one.effect)
 
