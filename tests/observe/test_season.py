@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-import pandas as pd
 
 from rivals.observe.season import LEAST, moved, psi
 
 
-def rows(many: int, seed: int, heat: float = 0.0, carrier: str = "abc") -> pd.DataFrame:
+def rows(many: int, seed: int, heat: float = 0.0, carrier: str = "abc") -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     heats = np.where(rng.random(many) < 0.05, np.nan, rng.normal(heat, 1, many))
-    return pd.DataFrame({"heat": heats, "carrier": rng.choice(list(carrier), many), "flat": np.ones(many)})
+    carriers = rng.choice(list(carrier), many).astype(object)
+    carriers[:1] = None
+    return {"heat": heats, "carrier": carriers, "flat": np.ones(many)}
 
 
 def test_a_column_that_moved_in_every_stretch_is_named_and_the_others_are_not() -> None:
@@ -26,7 +29,7 @@ def test_one_odd_week_is_no_season() -> None:
 
 
 def test_new_levels_and_new_gaps_are_seen() -> None:
-    later = [rows(2_000, seed, carrier="bcd").assign(flat=np.nan) for seed in (1, 2)]
+    later = [rows(2_000, seed, carrier="bcd") | {"flat": np.full(2_000, np.nan)} for seed in (1, 2)]
     assert {one.column for one in moved(rows(5_000, 0), later, 0.0) if one.drifted} == {"carrier", "flat"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -69,4 +70,8 @@ class Watcher:
             return []
         edges = np.searchsorted(self.stream.time, np.linspace(start, end, PARTS + 1), side="left").tolist()
         some = self.stream.frame[list(self.learned.columns)]
-        return moved(self.learned, [some.iloc[first:last] for first, last in pairwise(edges)], start)
+        return moved(_table(self.learned), [_table(some.iloc[first:last]) for first, last in pairwise(edges)], start)
+
+
+def _table(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
+    return {str(name): frame[name].to_numpy() for name in frame.columns}

@@ -7,11 +7,11 @@ Risk Scorecards, 2006). The evidence is what the index is worth as a likelihood 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from rivals.values import Finding
@@ -23,16 +23,19 @@ SHIFT = 0.2
 LEAST = 100  # rows, on either side
 
 
-def moved(learned: pd.DataFrame, stretches: Sequence[pd.DataFrame], since: float) -> list[Finding]:
-    """A finding for each column that both have; ``drifted`` where every stretch lies away from what was learned."""
-    if len(stretches) < PARTS or min(len(learned), *map(len, stretches)) < LEAST:
+Table = Mapping[str, NDArray[Any]]  # by column, (rows,): numbers, or texts and gaps
+
+
+def moved(learned: Table, stretches: Sequence[Table], since: float) -> list[Finding]:
+    """A finding for each column that all have; ``drifted`` where every stretch lies away from what was learned."""
+    if len(stretches) < PARTS or min(_rows(one) for one in (learned, *stretches)) < LEAST:
         return []
     found = []
-    for name in learned.columns:
+    for name in learned:
         edges = _edges(learned[name])
         before = _counts(learned[name], edges)
         indexes = [psi(before, _counts(one[name], edges)) for one in stretches]
-        rows = sum(map(len, stretches))
+        rows = sum(map(_rows, stretches))
         least = min(indexes)
         found.append(
             Finding(
@@ -65,21 +68,30 @@ def _shares(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     return shares
 
 
-def _edges(values: pd.Series[Any]) -> Any:
+def _rows(table: Table) -> int:
+    return min((len(values) for values in table.values()), default=0)
+
+
+def _edges(values: NDArray[Any]) -> Any:
     """The cells of a column: inner quantiles of a number, the frequent values of a text."""
-    if pd.api.types.is_numeric_dtype(values):
-        return np.unique(np.nanquantile(values.to_numpy(float, na_value=np.nan), np.linspace(0, 1, BINS + 1)[1:-1]))
-    often = values.dropna().astype(str).value_counts().index[:LEVELS]
-    return {name: place for place, name in enumerate(often)}
+    if values.dtype.kind in "fiub":
+        known = values[~_gaps(values)].astype(float)
+        return np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1])) if len(known) else np.zeros(0)
+    often = Counter(str(value) for value in values[~_gaps(values)].tolist()).most_common(LEVELS)
+    return {name: place for place, (name, _) in enumerate(often)}
 
 
-def _counts(values: pd.Series[Any], edges: Any) -> NDArray[np.float64]:
+def _counts(values: NDArray[Any], edges: Any) -> NDArray[np.float64]:
     """Rows by cell; the last one has the gaps."""
-    gaps = values.isna().to_numpy()
+    gaps = _gaps(values)
     if isinstance(edges, Mapping):
-        places = values.astype(str).map(edges).fillna(len(edges)).to_numpy(np.int64)
+        places = np.array([edges.get(str(value), len(edges)) for value in values.tolist()], np.int64)
     else:
-        places = np.searchsorted(edges, values.to_numpy(float, na_value=np.nan), side="left")
+        places = np.searchsorted(edges, np.where(gaps, 0.0, values).astype(float), side="left")
     width = len(edges) + 2
-    places = np.where(gaps, width - 1, places)
-    return np.bincount(places, minlength=width).astype(float)
+    return np.bincount(np.where(gaps, width - 1, places), minlength=width).astype(float)
+
+
+def _gaps(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where there is no value: None or NaN."""
+    return np.asarray([value is None or value != value for value in values.tolist()], bool)  # noqa: PLR0124 -- NaN
