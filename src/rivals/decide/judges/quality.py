@@ -18,8 +18,8 @@ class Quality:
 
     ``need="better"`` promotes on proof of better; ``need="not_worse"`` on proof that it is not worse by the rollout's
     quality margin, for those who replace a model for its cost; ``need="no_harm"`` after ``WARM_UP`` blocks without
-    proof of worse, for challengers whose backtest was proof of better before they went live (retraining). The highest
-    e-value so far counts (Ville's inequality).
+    proof of worse, for challengers that something else speaks for (retraining: a backtest, or a changed world).
+    The highest e-value so far counts (Ville's inequality).
     ``among``: how many judges share ``alpha`` for rolling back; promotion needs all of them, so that needs no share.
     Where more than ``most_dropped`` of the shadow's questions went unanswered, the pairs are a selection and it says
     nothing.
@@ -54,7 +54,7 @@ class Quality:
         elif worse >= budget.against:
             status, reason = Status.FAIL, f"it is worse: {told}"
         elif self.need == "no_harm" and evidence.blocks >= WARM_UP:
-            status, reason = Status.PASS, f"no harm is proven, and it was proven better before: {told}"
+            status, reason = Status.PASS, f"no harm is proven: {told}"
         elif self.need != "no_harm" and needed >= budget.proof:
             said = "better" if self.need == "better" else "not worse than the margin"
             status, reason = Status.PASS, f"it is {said}: {told}"
