@@ -507,4 +507,16 @@ class Notify:
     message: str
 
 
-Instruction = SetRoutes | Promote | RollBack | Notify
+Why = Literal["drift", "quality", "schedule", "data", "hand"]  # what a training was asked for by
+
+
+@dataclass(frozen=True, slots=True)
+class Retrain:
+    """Train new challengers on the rows from ``since`` on."""
+
+    why: Why
+    since: float
+    reason: str
+
+
+Instruction = SetRoutes | Promote | RollBack | Notify | Retrain

@@ -74,7 +74,7 @@ def prepare(frame: pd.DataFrame, data: DataSpec) -> Rows:
     known = frame[data.target].notna().to_numpy()
     if not known.any():
         raise DataError(f"No row has a {data.target!r}: there is nothing to learn from.")
-    time = _time(frame[data.time], data.time)[known] if data.time else None
+    time = seconds_of(frame[data.time], data.time)[known] if data.time else None
     target, labels = _target(frame.loc[known, data.target], data.answers, data.target)
     order = np.argsort(time, kind="stable") if time is not None else np.arange(int(known.sum()))
     ids = frame[data.id] if data.id else pd.Series(np.arange(len(frame)))
@@ -200,7 +200,8 @@ def _target(values: pd.Series[Any], task: Task, name: str) -> tuple[NDArray[Any]
     return target.astype(np.int64), labels
 
 
-def _time(values: pd.Series[Any], name: str) -> NDArray[np.float64]:
+def seconds_of(values: pd.Series[Any], name: str) -> NDArray[np.float64]:
+    """A time column in seconds since the epoch; dates without a zone are UTC. Raises ``DataError`` naming it."""
     """Seconds since the epoch; dates without a zone are taken as UTC."""
     if pd.api.types.is_datetime64_any_dtype(values):
         zoned = values.dt.tz_localize("UTC") if values.dt.tz is None else values

@@ -17,6 +17,7 @@ from rivals.flows.archive import Keeper
 from rivals.flows.drift import is_due
 from rivals.flows.gauges import Gauges
 from rivals.flows.rollout import tick
+from rivals.flows.triggered import due, settle
 from rivals.flows.webhooks import couriers
 from rivals.flows.workspace import Workspace
 from rivals.registry.leader import Leadership, OnlyHere, leadership
@@ -36,6 +37,7 @@ MOST = 2.0  # seconds of shipping in a round: the judge and the lease do not wai
 QUICK = 0.1  # seconds between two looks for a table that a person decided on
 LOOK = 1.0  # seconds between two looks at who leads
 FIRST, LAST = 0.5, 2.0  # seconds before a store that does not answer is asked again: doubled each time
+TRIGGERS = 60.0  # seconds between two looks for a training that is due
 LAST_WORD = 1.0  # seconds that a webhook under way gets at the end
 
 
@@ -55,6 +57,8 @@ class Control:
     stopped: threading.Event = field(default_factory=threading.Event)
     _mirror: subprocess.Popen[bytes] | None = None
     _looker: subprocess.Popen[bytes] | None = None
+    _trainer: subprocess.Popen[bytes] | None = None
+    _triggered: float = 0.0  # when a training was last looked for
     _keeper: Keeper = field(init=False)
     _leadership: Leadership = field(init=False)
     _shipper: OnlyHere = field(init=False)
@@ -104,6 +108,9 @@ class Control:
         for beside_it in (self._mirror, self._looker):
             if beside_it is not None:
                 beside_it.wait()
+        if self._trainer is not None and self._trainer.poll() is None:
+            self._trainer.terminate()  # whoever serves next goes on with it
+            self._trainer.wait()
 
     def _tried(self) -> float:
         """A round, whatever comes of it; the seconds from its beginning to the next one's."""
@@ -175,6 +182,7 @@ class Control:
         if self.leads:
             self._mirror_aliases()
             self._look_for_drift(now)
+            self._retrain(now)
             self._keeper.step(now)  # last: whatever a file system does, the lease is renewed
 
     def _led(self) -> bool:
@@ -199,6 +207,16 @@ class Control:
         if (self._looker is None or self._looker.poll() is not None) and is_due(self.workspace, now):
             command = [sys.executable, "-m", "rivals", "look", "--until", repr(now), *self.workspace.command]
             self._looker = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 -- ourselves
+
+    def _retrain(self, now: float) -> None:
+        """Let a process of its own, at the lowest priority, carry out a training that is due."""
+        if self.workspace.endpoint.retrain is None or time.monotonic() - self._triggered < TRIGGERS:
+            return
+        self._triggered = time.monotonic()
+        settle(self.workspace)
+        if (self._trainer is None or self._trainer.poll() is not None) and due(self.workspace, now):
+            command = [sys.executable, "-m", "rivals", "retrain", "-q", "--asked", *self.workspace.command]
+            self._trainer = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 -- ourselves
 
 
 def ship(workspace: Workspace, seconds: float = math.inf, spans: Spans | None = None) -> int:

@@ -30,7 +30,7 @@ from rivals.plugins import make
 from rivals.protocols import Detector
 from rivals.registry.heard import Heard, heard
 from rivals.registry.ledger import Ledger
-from rivals.spec.project import DriftSpec
+from rivals.spec.watching import DriftSpec
 from rivals.usual import NumberSketch
 from rivals.values import Cause, Finding, Quality, Trouble
 

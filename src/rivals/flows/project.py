@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from rivals.build.watchdog import Leak
     from rivals.decide.compare import Leaderboard
     from rivals.flows.asked import Asked
+    from rivals.flows.autopilot_report import Report
     from rivals.flows.begin import Started
     from rivals.flows.events import BuildReport
     from rivals.flows.fences import Preflight
     from rivals.flows.gated import GateReport
     from rivals.flows.live import Serving
+    from rivals.flows.sweep import Sweep
     from rivals.strategy import Strategy
     from rivals.values import Rollout, Trained
 
@@ -99,6 +101,19 @@ class Project:
         from rivals.flows.rollout import steer
 
         return steer(self.workspace, command, variant)
+
+    def retrain(self, by: str = "") -> Sweep:
+        """Train new challengers now, and roll them out where the endpoint acts alone."""
+        from rivals.flows.retrain import by_hand
+
+        return by_hand(self.workspace, by)
+
+    def autopilot(self, rows: Any = None, *, due: str | None = None) -> Report:
+        """Stream a frame (the source's own later rows if none is given) through the whole loop in virtual time."""
+        from rivals.flows.autopilot import autopilot
+        from rivals.flows.autopilot_report import report_of
+
+        return report_of(autopilot(self.workspace, rows, due=due))
 
     def preflight(self) -> Preflight:
         """Check that the endpoint is fit to act alone."""

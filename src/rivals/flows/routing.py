@@ -18,6 +18,7 @@ from rivals.values import (
     Instruction,
     Notify,
     Promote,
+    Retrain,
     RollBack,
     Rollout,
     RoutingTable,
@@ -63,7 +64,7 @@ def routes(
         case SetRoutes(share, paired):
             first, shares = champion, {**shares, **({challenger: share} if share > 0 else {})}
             pairs += [Shadow(challenger.variant, challenger.digest)] if paired else []
-        case Notify():
+        case Notify() | Retrain():
             return table
     arms = (replace(first, weight=1 - sum(shares.values())), *(replace(arm, weight=shares[arm]) for arm in shares))
     names = {arm.variant for arm in arms}

@@ -11,6 +11,7 @@ import yaml
 from rivals.errors import SpecError
 
 Path_ = tuple[str | int, ...]
+BOOL = "tag:yaml.org,2002:bool"
 
 
 class Lines:
@@ -62,7 +63,8 @@ def _build(node: yaml.Node | None, path: Path_, lines: Lines) -> Any:
     if isinstance(node, yaml.MappingNode):
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            key = _scalar(key_node)
+            # YAML 1.1 takes the words on, off, yes and no for truth values; as a key nobody means that.
+            key = key_node.value if key_node.tag == BOOL else _scalar(key_node)
             if not isinstance(key, str):
                 raise lines.error(path, f"the key {key!r} is not a word; put it in quotes.")
             lines.at[(*path, key)] = f"{lines.file}:{key_node.start_mark.line + 1}"

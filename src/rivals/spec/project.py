@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, FiniteFloat, WithJsonSchema, model_validator
 
-from rivals.metrics import ANSWERED
 from rivals.spec.deploying import DeploySpec
 from rivals.spec.parts import (
     WRITTEN_SECONDS,
@@ -27,6 +26,7 @@ from rivals.spec.parts import (
     as_seconds,
 )
 from rivals.spec.serving import AskedSpec, Origin, ShadowSpec
+from rivals.spec.watching import DriftSpec, MonitoringSpec, RetrainSpec, as_retrain
 from rivals.spec.windows import ChangeWindow
 from rivals.values import Learned, Task, Use
 
@@ -266,38 +266,6 @@ class LayerSpec(Part):
         return self
 
 
-class AlarmSpec(Part):
-    """How many false alarms are bearable: at most so many in so long, over all columns, variants and detectors."""
-
-    most: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    per: Annotated[float, BeforeValidator(as_seconds), Field(gt=0), WithJsonSchema(WRITTEN_SECONDS)] = 30 * 86400.0
-
-
-class DriftSpec(Part):
-    """Who watches for drift, and how often; ``[edetector, adwin]`` stands for ``{detectors: [edetector, adwin]}``."""
-
-    detectors: tuple[Plugin, ...] = Field(default=(Use("edetector"), Use("adwin"), Use("psi")), min_length=1)
-    window: Annotated[float, BeforeValidator(as_seconds), Field(ge=1), WithJsonSchema(WRITTEN_SECONDS)] = 86400.0
-    rows: int = Field(default=50_000, ge=100)  # of a window that are looked at; of more, as many are drawn
-    budget: AlarmSpec = AlarmSpec()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _a_list_of_detectors(cls, value: object) -> object:
-        return {"detectors": value} if isinstance(value, (list, tuple)) else value
-
-    @property
-    def uses(self) -> tuple[Use, ...]:
-        """The detectors: who looks for broken columns is always among them."""
-        named = {one.name for one in self.detectors}
-        return self.detectors if "unseen" in named else (*self.detectors, Use("unseen"))
-
-    @property
-    def looks(self) -> float:
-        """Looks in the budget's period."""
-        return max(1.0, self.budget.per / self.window)
-
-
 class EndpointSpec(Part):
     """The one address all variants answer behind."""
 
@@ -325,6 +293,7 @@ class EndpointSpec(Part):
     drift: DriftSpec | None = None  # who watches inputs, answers and labels; nobody where nothing is said
     reference: str | None = None  # what no champion may be worse than, whatever the champion before it was
     webhooks: tuple[WebhookSpec, ...] = ()
+    retrain: Annotated[RetrainSpec, BeforeValidator(as_retrain)] | None = None  # by hand only where nothing is said
 
 
 class BoundSpec(Part):
@@ -396,32 +365,6 @@ class StoreSpec(Part):
         return self
 
 
-class MonitoringSpec(Part):
-    """What the endpoint promises its clients, and who hears how it keeps that."""
-
-    availability: Annotated[Share, Field(ge=0.5, lt=1)] = 0.999  # of the requests get an answer
-    latency_ms: float = Field(default=250.0, json_schema_extra={"enum": [1e3 * bound for bound in ANSWERED]})  # of 99 %
-    alerts: str | None = Field(default=None, pattern=r"^https?://[^/\s]+\S*$")  # where Alertmanager posts them
-    dogstatsd: str | None = Field(default=None, pattern=r"^(\[[0-9a-fA-F:]+\]|[^\s:\[\]]+):\d{1,5}$")  # Datadog's agent
-    traces: str | None = Field(default=None, pattern=r"^https?://[^/\s]+\S*$")  # an OTLP/HTTP collector
-
-    @model_validator(mode="after")
-    def _measured(self) -> MonitoringSpec:
-        bounds = [1e3 * bound for bound in ANSWERED]
-        if self.latency_ms not in bounds:
-            told = ", ".join(f"{bound:g}" for bound in bounds)
-            raise ValueError(f"latency_ms is a bound that answers are counted by: {told}")
-        return self
-
-    @property
-    def agent(self) -> tuple[str, int] | None:
-        """Where Datadog's agent listens, if it is to hear."""
-        if self.dogstatsd is None:
-            return None
-        host, _, port = self.dogstatsd.rpartition(":")
-        return host.strip("[]"), int(port)
-
-
 class ProjectSpec(Part):
     """All that ``rivals.yaml`` asks for."""
 
@@ -487,6 +430,5 @@ DEFAULT_METRICS: Mapping[str, tuple[str, ...]] = {
 
 # Announced in the documentation and not built yet: a clear word instead of a key that does nothing.
 COMING: Mapping[str, str] = {
-    "retrain": "retraining on evidence",
     "exploration": "exploration",
 }

@@ -31,6 +31,8 @@ def judged(judge: Quality, blocks: int = 9, **log_e: float) -> tuple[Status, str
         ("better", {"better": 0.0, "worse": 0.0, "noninferior": 9.0}, Status.INCONCLUSIVE),
         ("not_worse", {"better": 0.0, "worse": 0.0, "noninferior": BAR}, Status.PASS),
         ("not_worse", {"noninferior": BAR, "worse": BAR}, Status.FAIL),
+        ("no_harm", {"better": 0.0, "worse": 0.0}, Status.PASS),
+        ("no_harm", {"better": BAR, "worse": BAR}, Status.FAIL),
         ("better", {"better": math.nan}, Status.INCONCLUSIVE),
         ("better", {}, Status.INCONCLUSIVE),
     ],
@@ -70,3 +72,7 @@ def test_pairs_that_are_a_selection_decide_nothing(dropped: float, status: Statu
         assert verdict.reason == (
             "the comparison is biased: 5.1% of the shadow's questions have no answer (at most 5%)"
         )
+
+
+def test_no_harm_is_not_said_before_anything_was_bet_on() -> None:
+    assert judged(Quality("no_harm"), blocks=2, better=0.0, worse=0.0)[0] is Status.INCONCLUSIVE
