@@ -122,6 +122,10 @@ def status_text(status: Mapping[str, Any]) -> str:
         ]
         if watch := rollout["watch"]:
             lines.append(f"watch of {watch['challenger']['variant']}: {watch['phase']} {watch['reason']}".rstrip())
+    if learned := status["learned"]:
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in learned["weights"].items())
+        figures = ", ".join(f"{name} {value:g}" for name, value in learned["figures"].items())
+        lines.append(f"policy {learned['policy']}: {'; '.join(filter(None, [shares, figures]))}")
     if held := status["fences"]["holds"]:
         lines.append(held)
     for variant, counts in status["counts"].items():
