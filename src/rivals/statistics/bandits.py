@@ -24,6 +24,7 @@ DIGITS = 6  # of a probability: more than any traffic can tell apart
 FAR, STEPS = 8.0, 320  # standard deviations about each mean that the quadrature looks at, and points there
 COARSE = 512  # and points over all of [0, 1]
 EDGE = 1e-12
+DOUBT, ENOUGH, OLDER = 4.0, 4.0, 1.5  # standard errors; recent rewards; and how many times as many the long tally has
 
 
 class Tally(NamedTuple):
@@ -60,6 +61,44 @@ def discounted(tallies: Mapping[str, Tally], rewards: Iterable[tuple[str, float]
         after[name][0] += 1.0
         after[name][1] += reward
     return {name: Tally(*sums) for name, sums in after.items()}
+
+
+def followed(
+    long: Mapping[str, Tally],
+    recent: Mapping[str, Tally],
+    rewards: Iterable[tuple[str, float]],
+    keeps: tuple[float, float],
+) -> tuple[dict[str, Tally], dict[str, Tally], int]:
+    """Two tallies of each arm after these rewards, a long one and a recent one, and how often the long one was dropped.
+
+    Where an arm's recent mean is ``DOUBT`` standard errors from its long one, something has changed, and of all arms
+    only the recent is believed. ``keeps``: of the long and of the recent. As ``discounted``, it knows no batches.
+    """
+    changes, (slow, quick) = 0, keeps
+    after = {name: [long[name].many, long[name].total, recent[name].many, recent[name].total] for name in long}
+    for name, reward in rewards:
+        if name not in after:
+            continue
+        for sums in after.values():
+            sums[0] *= slow
+            sums[1] *= slow
+            sums[2] *= quick
+            sums[3] *= quick
+        mine = after[name]
+        mine[0] += 1.0
+        mine[1] += reward
+        mine[2] += 1.0
+        mine[3] += reward
+        if mine[2] > ENOUGH and mine[0] > OLDER * mine[2] and _apart(*mine):
+            changes += 1
+            for sums in after.values():
+                sums[0], sums[1] = sums[2], sums[3]
+    return {n: Tally(*s[:2]) for n, s in after.items()}, {n: Tally(*s[2:]) for n, s in after.items()}, changes
+
+
+def _apart(many: float, total: float, lately: float, earned: float) -> bool:
+    before, now = (total + 1) / (many + 2), (earned + 1) / (lately + 2)
+    return abs(now - before) > DOUBT * math.sqrt(before * (1 - before) * (1 / lately + 1 / many))
 
 
 def thompson(tallies: Sequence[Tally], prior: tuple[float, float] = (1.0, 1.0)) -> Floats:
