@@ -30,7 +30,7 @@ from rivals.registry.ledger import Ledger
 from rivals.registry.transaction import Transaction
 from rivals.values import Arm, Exposure, RoutingTable, Use
 
-AT_ONCE = 200  # blocks of one transaction
+AT_ONCE = 60  # blocks of one transaction: judging waits for no more
 LONGEST = 500  # blocks after which the ledger is told, though nothing moved
 MOVED = 0.005  # of the traffic: less is no reason for a new table
 SET, LEARNED = "policy.set", "policy.learned"  # kinds of entries in the ledger

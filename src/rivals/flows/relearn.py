@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -30,6 +32,11 @@ from rivals.registry.erasure import tombstones
 from rivals.registry.ledger import Entry
 from rivals.values import Use
 
+if TYPE_CHECKING:
+    from rivals.registry.archive import Archive
+
+DAY = 86_400.0
+
 
 def check_learning(workspace: Workspace, entries: Sequence[Entry]) -> int:
     """How many states of the endpoint's policy were derived again. Raises ``LedgerError`` where one does not follow.
@@ -37,10 +44,10 @@ def check_learning(workspace: Workspace, entries: Sequence[Entry]) -> int:
     Where exposures were erased or are no longer kept, a state is believed, and those after it follow from it.
     """
     mine = [one for one in entries if one.kind in {SET, LEARNED} and one.endpoint == workspace.endpoint.name]
-    before, derived = None, 0
+    before, derived, log = None, 0, _Log(workspace)
     for entry in mine:
         said = _said(entry)
-        after, whole = _followed(workspace, entry, before, entry.body["blocks"])
+        after, whole = _followed(log, entry, before, entry.body["blocks"])
         if whole and after is not None and after.log != entry.body["log"]:
             raise _no(entry, "the decisions its policy learned from, or what was told of them, are not what they were")
         if entry.kind == SET:
@@ -53,63 +60,76 @@ def check_learning(workspace: Workspace, entries: Sequence[Entry]) -> int:
             raise _no(entry, f"revision {revision} of the routing table has not the state that was learned")
         before, derived = said, derived + whole
     if before is not None:
-        _check_kept(workspace, mine[-1], before)
+        _check_kept(log, mine[-1], before)
     return derived
 
 
-def _check_kept(workspace: Workspace, entry: Entry, before: Learned) -> None:
+def _check_kept(log: _Log, entry: Entry, before: Learned) -> None:
     """What the store has follows from the last entry."""
-    kept = learned_of(workspace)
+    kept = learned_of(log.workspace)
     if kept is None:
         raise LedgerError("What the policy has learned is no longer in the store.")
-    after, whole = _followed(workspace, entry, before, kept.blocks)
+    after, whole = _followed(log, entry, before, kept.blocks)
     if whole and after is not None and (after.log, _bytes(after.state)) != (kept.log, _bytes(kept.state)):
         raise LedgerError(
             f"What the policy has learned does not follow from entry {entry.seq} of the ledger and what came after it."
         )
 
 
-def _followed(
-    workspace: Workspace, entry: Entry, before: Learned | None, blocks: Iterable[float]
-) -> tuple[Learned | None, bool]:
+def _followed(log: _Log, entry: Entry, before: Learned | None, blocks: Iterable[float]) -> tuple[Learned | None, bool]:
     """What is known after these blocks; and whether all of their exposures are still there."""
     after, whole = before, True
     for start in blocks:
         if after is None:
             raise _no(entry, "its policy learned before it was set")
-        raw = workspace.store.state(lesson_key(workspace, start))
+        raw = log.workspace.store.state(lesson_key(log.workspace, start))
         try:
             lesson = msgspec.json.decode(raw or b"", type=Lesson)
         except msgspec.MsgspecError:
             raise _no(entry, f"what was told of its block at {start:.0f} cannot be read") from None
         policy = policy_of(after.use)
-        rows = _rows(workspace, start, start + policy.every)
-        whole = whole and not _gone(workspace, lesson, rows)
-        after = lived(after, lesson, rows, policy, Shadows(workspace))
+        rows = log.rows(start, start + policy.every)
+        whole = whole and not log.gone(lesson, rows)
+        after = lived(after, lesson, rows, policy, log.shadows)
     return after, whole
 
 
-def _rows(workspace: Workspace, start: float, end: float) -> list[Row]:
-    """Closed exposures of that time, wherever they are kept, each once."""
-    if workspace.endpoint.capture is None:
-        return list(workspace.store.closed(workspace.endpoint.name, start, end))
-    found: dict[tuple[str, str], Row] = {}
-    for one in archive_of(workspace).between(start, end):
-        exposure = one.exposure
-        found[exposure.id, exposure.variant] = (one.closed_seq, exposure, one.label, one.reward, one.inputs)
-    return sorted(found.values(), key=lambda row: (row[1].time, row[1].id, row[1].variant))
+class _Log:
+    """Closed exposures wherever they are kept; of the archive, one day is held at a time."""
 
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace, self.shadows = workspace, Shadows(workspace)
+        store, name, capture = workspace.store, workspace.endpoint.name, workspace.endpoint.capture
+        self._archive = archive_of(workspace) if capture is not None else None
+        self._erased = sorted(one.closed_seq or 0 for one in tombstones(store, name).values())
+        self._oldest = (store.latest_time(name) or -math.inf) - capture.keep if capture is not None else -math.inf
+        self._day, self._held = -math.inf, list[Row]()
 
-def _gone(workspace: Workspace, lesson: Lesson, rows: Sequence[Row]) -> bool:
-    """Whether exposures of the block were erased with their unit, or with their day."""
-    name, capture = workspace.endpoint.name, workspace.endpoint.capture
-    erased = [one.closed_seq or 0 for one in tombstones(workspace.store, name).values()]
-    if any(lesson.first <= number <= lesson.last for number in erased):
-        return True
-    there = {mark(row[1].id) for row in rows}
-    latest = workspace.store.latest_time(name)
-    old = capture is not None and latest is not None and lesson.start < latest - capture.keep
-    return old and any(one not in there for one, _, _ in lesson.told)
+    def rows(self, start: float, end: float) -> list[Row]:
+        """Those of the time [start, end), each once, by time and id."""
+        if self._archive is None:
+            return list(self.workspace.store.closed(self.workspace.endpoint.name, start, end))
+        found: list[Row] = []
+        for day in range(int(start // DAY), int(-(-end // DAY))):
+            if self._day != day:
+                self._day, self._held = day, self._read(self._archive, day)
+            found += [row for row in self._held if start <= row[1].time < end]
+        return found
+
+    def gone(self, lesson: Lesson, rows: Sequence[Row]) -> bool:
+        """Whether exposures of the block were erased with their unit, or with their day."""
+        place = bisect_left(self._erased, lesson.first)
+        if place < len(self._erased) and self._erased[place] <= lesson.last:
+            return True
+        there = {mark(row[1].id) for row in rows}
+        return lesson.start < self._oldest and any(one not in there for one, _, _ in lesson.told)
+
+    def _read(self, archive: Archive, day: int) -> list[Row]:
+        found: dict[tuple[str, str], Row] = {}
+        for one in archive.between(day * DAY, (day + 1) * DAY):
+            exposure = one.exposure
+            found[exposure.id, exposure.variant] = (one.closed_seq, exposure, one.label, one.reward, one.inputs)
+        return sorted(found.values(), key=lambda row: (row[1].time, row[1].id, row[1].variant))
 
 
 def _said(entry: Entry) -> Learned:
