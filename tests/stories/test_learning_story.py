@@ -45,8 +45,8 @@ def test_rewards_move_the_traffic_though_the_learner_is_killed(project: Path, se
     os.kill(server.control(), signal.SIGKILL)
     for number in range(150, 200):
         ask(number)
-    wait_until(lambda: share() > 0.9, 30, server.log)
-    wait_until(lambda: b'variant="logistic"} 0.9' in server.request("GET", "/metrics")[2], 10, server.log)
+    wait_until(lambda: share() > 0.9, 90, server.log)
+    wait_until(lambda: b'variant="logistic"} 0.9' in server.request("GET", "/metrics")[2], 30, server.log)
     before = asked["logistic"]
     for number in range(200, 260):
         ask(number)
