@@ -24,7 +24,7 @@ from rivals.flows.serve import first_table
 from rivals.flows.status import status_of
 from rivals.flows.verify import verify_ledger
 from rivals.registry import schema
-from rivals.serve.metrics import shares
+from rivals.serve.exposition import shares
 from rivals.values import Exposure, Feedback, Outcome, Scores, Trained, Version
 from tests.serve.stage import bundle
 

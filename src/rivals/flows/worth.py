@@ -29,7 +29,7 @@ from rivals.observe.outcomes import Metric
 from rivals.plugins import nearest
 from rivals.protocols import Learns, Policy, Predictor
 from rivals.serve.runtimes import open_bundle
-from rivals.spec.project import as_plugin, as_share
+from rivals.spec.parts import as_plugin, as_share
 from rivals.statistics.assignment import slots
 from rivals.statistics.losses import Floats
 from rivals.statistics.off_policy import Estimate, Estimates, estimates

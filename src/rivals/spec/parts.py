@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from rivals.spec.durations import as_seconds
 from rivals.values import Use
 
+
 def as_share(value: object) -> object:
     """``"5%"`` -> 0.05; numbers are shares already."""
     if isinstance(value, str) and (found := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", value)):
