@@ -105,6 +105,13 @@ TABLE = (
         "decisions",
     ),
     Metric(
+        "rivals_policy_figure",
+        "gauge",
+        ("endpoint", "figure"),
+        "What a policy that learns says of itself: mean rewards, regret and its bound, switches.",
+        "decisions",
+    ),
+    Metric(
         "rivals_objective_evidence",
         "gauge",
         ("endpoint", "objective"),

@@ -19,6 +19,7 @@ from rivals.values import (
     Choice,
     Columns,
     Evidence,
+    Experience,
     Finding,
     Learned,
     Request,
@@ -204,6 +205,27 @@ class Policy(Protocol):
 
     def choose(self, table: RoutingTable, request: Request, rng: Random) -> Choice:
         """An arm, with the propensity of every arm."""
+
+
+@runtime_checkable
+class Learns(Protocol):
+    """A ``Policy`` that learns: beside the request path, from one block of time after the other.
+
+    What it learned is JSON and comes to ``choose`` as ``table.state``. ``state["weights"]``, where it has one, is the
+    share of each variant: a new table comes when they moved. ``state["figures"]`` are numbers for people. An attribute
+    ``needs`` may name what it learns from: ``losses``, which labels tell, or ``inputs``, which capture keeps.
+    """
+
+    every: float  # seconds of a block
+
+    def learn(self, state: Mapping[str, Any], experiences: Sequence[Experience]) -> Mapping[str, Any]:
+        """The state after the decisions of a block, in the order of time; of ``{}`` and none: as it begins.
+
+        It depends on nothing else, so that it can be derived again.
+        """
+
+    def forget(self, state: Mapping[str, Any], variants: Sequence[str]) -> Mapping[str, Any]:
+        """The state without what it knew of these: they were built anew."""
 
 
 @runtime_checkable

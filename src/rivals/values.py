@@ -165,6 +165,7 @@ class RoutingTable:
     holdout: Holdout | None = None
     layer: Layer | None = None
     named: tuple[Arm, ...] = ()  # whom the policy may choose by name; they own no slots
+    state: Mapping[str, Any] = field(default_factory=dict)  # what the policy has learned, as JSON
 
     @property
     def answering_by_name(self) -> tuple[Arm, ...]:
@@ -268,6 +269,27 @@ class Rewarded:
     time: float
     propensity: Mapping[str, float]
     reward: float
+
+
+@dataclass(frozen=True, slots=True)
+class Experience:
+    """A decision of a policy that was drawn, and what it turned out to mean. What a policy learns from.
+
+    ``reward``: the mean over its rows, where one was told. ``losses``: mean losses in [0, 1] over its labelled rows, of
+    whoever answered them, in the shadow too; ``seen``: by variant, how likely its loss was to be known. ``failed``:
+    there was no answer, which is a loss of 1. ``inputs``: what it asked, by column, where that was captured.
+    """
+
+    id: str  # of the request
+    unit: str
+    variant: str
+    time: float
+    propensity: Mapping[str, float]
+    failed: bool = False
+    reward: float | None = None
+    losses: Mapping[str, float] = field(default_factory=dict)
+    seen: Mapping[str, float] = field(default_factory=dict)
+    inputs: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

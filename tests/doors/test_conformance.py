@@ -45,6 +45,8 @@ CASES: dict[tuple[type, str], dict[str, Any]] = {
     },
     (Policy, "match"): {"with": {"rules": [{"when": {"column": "vip", "is": 1}, "to": "two"}]}},
     (Policy, "cheapest"): {"with": {"cost": {"one": 1, "two": 2}}},
+    **{(Policy, name): {"with": {"variants": ["one", "two"]}} for name in ("thompson", "epsilon", "ucb", "hedge", "best")},
+    (Policy, "linucb"): {"with": {"variants": ["one", "two"], "context": {"a": [0, 1]}}},
     (Judge, "reward"): {"with": {"low": 0, "high": 1, "margin": 0.1}},
 }  # fmt: skip
 # Fitted already, or the endpoint's own rows: tests/build/families/test_ready.py and tests/flows/test_exposures.py.

@@ -272,13 +272,20 @@ def replay(
     call: Call,
     rollout: Annotated[str, typer.Argument(help="A rollout's id or challenger; all if not said.")] = "",
     policy: Annotated[
-        Path | None, typer.Option(help="YAML with keys of endpoint.rollout: what it would decide.")
+        Path | None,
+        typer.Option(help="YAML with keys of endpoint.rollout, or with one of policy, weights, variant: their worth."),
     ] = None,
 ) -> None:
-    """Derive every decision again and show it; with --policy, beside what another policy would have decided."""
-    from rivals.app.show import replay_text
+    """Derive every decision again; with --policy, say what another one would have decided, or have earned."""
+    from rivals.app.show import replay_text, worth_text
     from rivals.flows.replay import replay as told
+    from rivals.flows.worth import asked_by, worth
 
+    if policy is not None and (asked := asked_by(policy)) is not None:
+        value = worth(call.workspace, asked)
+        call.show(value, worth_text(value))
+        exit_by("inconclusive" if value.estimates.refused else "pass")
+        return
     found = told(call.workspace, policy, rollout)
     call.show(found, replay_text(found))
 

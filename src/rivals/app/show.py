@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rivals.flows.certify import Certificate
     from rivals.flows.events import BuildEvent, BuildReport
     from rivals.flows.replay import Replayed
+    from rivals.flows.worth import Worth
 
 
 class BuildDisplay:
@@ -122,6 +123,10 @@ def status_text(status: Mapping[str, Any]) -> str:
         ]
         if watch := rollout["watch"]:
             lines.append(f"watch of {watch['challenger']['variant']}: {watch['phase']} {watch['reason']}".rstrip())
+    if learned := status["learned"]:
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in learned["weights"].items())
+        figures = ", ".join(f"{name} {value:g}" for name, value in learned["figures"].items())
+        lines.append(f"policy {learned['policy']}: {'; '.join(filter(None, [shares, figures]))}")
     if held := status["fences"]["holds"]:
         lines.append(held)
     for variant, counts in status["counts"].items():
@@ -141,6 +146,17 @@ def replay_text(found: Sequence[Replayed]) -> str:
                 beyond = " beyond the log" if step.beyond else ""
                 lines.append(f"  {who:<7} {_when(step.time)}  {step.phase} {step.share:.0%}{beyond}: {step.reason}")
     return "\n".join(lines)
+
+
+def worth_text(found: Worth) -> str:
+    """A sentence, and every estimate beside what the log earned."""
+    said = found.estimates
+    rows = [[one.name, f"{one.value:.5g}", f"[{one.low:.5g}, {one.high:.5g}]"] for one in (said.logged, *said.found)]
+    about = (
+        f"{said.rows:,} units by {found.how}; effective {said.effective:,.0f}, "
+        f"mean weight {said.weight:.3f}, largest {said.largest:,.1f}"
+    )
+    return "\n".join([found.sentence, columns(["", "value", "95% interval"], rows), about])
 
 
 def disagreement_text(found: Disagreement) -> str:

@@ -9,6 +9,7 @@ import msgspec
 
 from rivals.errors import RivalsError
 from rivals.flows.fences import fences_of
+from rivals.flows.learn import begin
 from rivals.flows.routing import named_arms
 from rivals.flows.workspace import Workspace
 from rivals.registry.ledger import Ledger
@@ -27,7 +28,9 @@ def follow_project(workspace: Workspace, table: RoutingTable, now: float) -> Rou
     """The table in force, with what the project file says now of its policy and of units that are kept apart."""
     with workspace.store.transaction() as tx:
         policy = workspace.endpoint.policy
-        wanted = replace(keep_apart(tx, workspace, table), policy=policy, named=named_arms(workspace, tx))
+        named = named_arms(workspace, tx)
+        state = begin(tx, workspace, table.revision + 1, named, now)
+        wanted = replace(keep_apart(tx, workspace, table), policy=policy, named=named, state=state)
         if wanted == table:
             return table
         wanted = replace(wanted, revision=table.revision + 1)

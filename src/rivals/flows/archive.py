@@ -54,7 +54,17 @@ def settled(workspace: Workspace, now: float) -> tuple[float, int | None]:
             return running.started, 0
         state = msgspec.json.decode(raw, type=EvidenceState)
         before, closed = min(before, state.next_block), min(state.cursor, state.cursor if closed is None else closed)
+    raw = workspace.store.state(f"learned/{endpoint.name}")
+    if raw is not None and (learned := msgspec.json.decode(raw, type=_UpTo)).next_block is not None:
+        before = min(before, learned.next_block)
     return before, closed
+
+
+@dataclass(frozen=True, slots=True)
+class _UpTo:
+    """Of what a policy has learned: up to where."""
+
+    next_block: float | None = None
 
 
 def archive_of(workspace: Workspace) -> Archive:

@@ -1,4 +1,4 @@
-"""The control process's round: ship the journals, judge, publish the table, renew the lease."""
+"""The control process's round: ship the journals, judge, learn, publish the table, renew the lease."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rivals.errors import Conflict, RivalsError, StoreAway
 from rivals.flows.archive import Keeper
 from rivals.flows.drift import is_due
 from rivals.flows.gauges import Gauges
+from rivals.flows.learn import learn
 from rivals.flows.rollout import tick
 from rivals.flows.triggered import due, settle
 from rivals.flows.webhooks import couriers
@@ -165,7 +166,7 @@ class Control:
                 self._behind = True
 
     def round(self) -> None:
-        """Ship; judge if it is ours to do; publish, renew."""
+        """Ship; judge and learn if it is ours to do; publish, renew."""
         if self._shipper.ours():
             # In a replay everything counts up to the newest; here what is late counts in the next round.
             ship(self.workspace, math.inf if self.clock == "replay" else MOST, self._spans)
@@ -173,6 +174,7 @@ class Control:
         now = (newest or 0.0) if self.clock == "replay" else time.time()
         if newest is not None and self.leads:
             tick(self.workspace, now)
+            learn(self.workspace, now)
         self._publish()
         if self._led():
             publish_lease(self.workspace.run_dir, LEASE_SECONDS)

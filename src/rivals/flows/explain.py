@@ -73,6 +73,8 @@ def _table(table: RoutingTable, primary: Exposure) -> dict[str, Any]:
     certain = primary.propensity.get(primary.variant) == 1
     if aside:
         rule = f"{aside[1]}: no rollout touches this unit"
+    elif table.state and not certain and primary.propensity:
+        rule = f"drawn by the policy {table.policy.name}"
     elif certain and table.named and len(primary.propensity) > 1:
         rule = f"by a rule of the policy {table.policy.name}"
     else:
@@ -86,6 +88,7 @@ def _table(table: RoutingTable, primary: Exposure) -> dict[str, Any]:
         "slot": slot(table.salt, unit),
         "slots": SLOTS,
         "weights": {arm.variant: arm.weight for arm in table.arms},
+        "learned": dict(table.state.get("weights", {})),
         "rollout": table.rollout,
         "holdout": table.holdout and {"variant": table.holdout.variant, "slots": table.holdout.slots},
         "layer": table.layer and {"name": table.layer.name, "start": table.layer.start, "end": table.layer.end},

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from rivals.errors import RivalsError, RolloutError
 from rivals.flows.begin import clock_of
-from rivals.flows.status import live_scores
+from rivals.flows.status import learning, live_scores
 from rivals.flows.workspace import Workspace
 from rivals.metrics import LABELLED, PARTS, series
 from rivals.observe.evidence import EvidenceState, evidence
@@ -100,8 +100,10 @@ class Gauges:
 
 
 def decisions(workspace: Workspace) -> dict[str, float]:
-    """Of every running rollout: its step, and the evidence for and against it."""
+    """Of every running rollout: its step, and the evidence for and against it; and what the policy has learned."""
     store, name, found = workspace.store, workspace.endpoint.name, dict[str, float]()
+    for figure, value in learning(workspace).get("figures", {}).items():
+        found[series("rivals_policy_figure", endpoint=name, figure=figure)] = float(value)
     for rollout in store.active_rollouts(name):
         step = rollout.step + 1 if rollout.phase is not Phase.WATCH else len(rollout.steps) + 1
         found[series("rivals_rollout_step", endpoint=name, variant=rollout.challenger.variant)] = float(step)

@@ -15,7 +15,7 @@ from rivals.flows import fences
 from rivals.flows.apart import keep_apart
 from rivals.flows.begin import clock_of
 from rivals.flows.rollout import carry_out
-from rivals.flows.routing import standing_shadows
+from rivals.flows.routing import named_arms, standing_shadows
 from rivals.flows.workspace import Workspace
 from rivals.registry.ledger import Ledger
 from rivals.registry.transaction import Transaction
@@ -86,9 +86,12 @@ def quarantine(workspace: Workspace, variant: str, *, off: bool = False, by: str
             ended = replace(ended, reason=f"quarantined by {who}")
             carry_out(tx, workspace, running, ended, instructions, kind="rollout.rollback", by=who)
             return done
-        shadows = tuple(one for one in table.shadows if one.variant != variant)
-        if shadows != table.shadows and not off:
-            fresh = replace(table, revision=table.revision + 1, shadows=shadows)
+        out = () if off else (variant,)
+        shadows = tuple(one for one in table.shadows if one.variant not in out)
+        named = tuple(one for one in table.named if one.variant != variant)
+        named += tuple(one for one in named_arms(workspace, tx) if one.variant == variant)  # none while it is out
+        if (shadows, named) != (table.shadows, table.named):
+            fresh = replace(table, revision=table.revision + 1, shadows=shadows, named=named)
             Ledger(workspace.store).set_table(tx, fresh, table.revision, clock_of(workspace))
         return done
 

@@ -6,6 +6,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ from rivals.bundles import read_manifest
 from rivals.errors import Conflict, MissingExtra, RivalsError, SpecError, StoreAway
 from rivals.flows.apart import follow_project, keep_apart
 from rivals.flows.control import publish
+from rivals.flows.learn import begin
 from rivals.flows.routing import named_arms, standing_shadows
 from rivals.flows.webhooks import check_secret
 from rivals.flows.workspace import Workspace
@@ -105,9 +107,9 @@ def first_table(workspace: Workspace) -> RoutingTable:
     )
     try:
         with store.transaction() as tx:
-            table = keep_apart(tx, workspace, table)
             body = {"champion": champion, "digest": digest, "revision": 1}
             Ledger(store).append(tx, endpoint.name, "endpoint.started", 0.0, body)
+            table = replace(keep_apart(tx, workspace, table), state=begin(tx, workspace, 1, table.named, 0.0))
             Ledger(store).set_table(tx, table, None, 0.0)
     except Conflict:  # another host was quicker
         return workspace.table()

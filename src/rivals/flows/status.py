@@ -11,6 +11,7 @@ from rivals.bundles import read_manifest
 from rivals.errors import RolloutError
 from rivals.flows import fences
 from rivals.flows.begin import clock_of
+from rivals.flows.learn import learned_of
 from rivals.flows.webhooks import webhooks_of
 from rivals.flows.workspace import Workspace
 from rivals.observe.outcomes import mean_rewards
@@ -35,8 +36,23 @@ def status_of(workspace: Workspace) -> dict[str, Any]:
         "expected": store.expected(table.endpoint),
         "scores": live_scores(workspace, sorted(counts)),
         "rewards": live_rewards(workspace),
+        "learned": learning(workspace),
         "fences": fences.told(workspace, store.active_rollout(table.endpoint), _now(workspace)),
         "webhooks": webhooks_of(workspace),
+    }
+
+
+def learning(workspace: Workspace) -> dict[str, Any]:
+    """What a policy that learns knows by now; empty where the policy does not."""
+    learned, table = learned_of(workspace), workspace.table()
+    if learned is None or learned.use != table.policy:
+        return {}
+    return {
+        "policy": learned.use.name,
+        "until": learned.next_block,  # what was decided before is learned
+        "weights": dict(learned.state.get("weights", {})),
+        "in_force": dict(table.state.get("weights", {})),
+        "figures": dict(learned.state.get("figures", {})),
     }
 
 

@@ -16,6 +16,7 @@ from rivals.decide.rollout import advance
 from rivals.errors import LedgerError
 from rivals.flows.derive import Looked, Settled, as_settled, history, judged, mark, pairs_of, settled_key, taken
 from rivals.flows.judges import judge_of
+from rivals.flows.relearn import check_learning
 from rivals.flows.workspace import Workspace
 from rivals.observe.evidence import Rules, begin, evidence
 from rivals.protocols import Judge
@@ -29,7 +30,8 @@ def verify_ledger(workspace: Workspace) -> dict[str, Any]:
 
     A rollout is judged by the rules and judges it began with, as the ledger has them: a later change of the project
     file changes no history. ``erased`` counts verdicts whose exposures a unit's erasure has taken: their evidence is
-    judged again, but not derived. Raises ``LedgerError`` naming the first entry that does not follow.
+    judged again, but not derived. ``learned`` counts states of a policy that were derived again. Raises ``LedgerError``
+    naming the first entry that does not follow.
     """
     ledger = Ledger(workspace.store)
     head = ledger.verify()
@@ -49,10 +51,11 @@ def verify_ledger(workspace: Workspace) -> dict[str, Any]:
         elif name in retold and "rollout_after" in entry.body:
             retold[name].rollout = _rollout(entry)
     _check_tables(workspace, entries)
+    learned = check_learning(workspace, entries)
     for name, one in retold.items():
         if _kept(workspace, name) != one.rollout:
             raise LedgerError(f"Rollout {name} in the store is not the one that the ledger's last entry on it left.")
-    return {"entries": len(entries), **counts, "head": head}
+    return {"entries": len(entries), **counts, "learned": learned, "head": head}
 
 
 def _check_tables(workspace: Workspace, entries: list[Entry]) -> None:

@@ -58,7 +58,7 @@ def losses(
     pairs: Sequence[Pair], metric: Metric, labels: Sequence[Any], bound: float = math.inf
 ) -> tuple[list[Pair], Floats]:
     """The pairs that have a label, and the loss difference of each (n,): challenger minus champion, finite."""
-    truths = _truths(pairs, metric, labels)
+    truths = truths_of([pair.label for pair in pairs], metric, labels)
     known = [(pair, truth) for pair, truth in zip(pairs, truths, strict=True) if truth is not None]
     if not known:
         return [], np.zeros(0)
@@ -89,16 +89,13 @@ def mean_rewards(rewards: Iterable[Rewarded]) -> dict[str, tuple[float, int]]:
     return {variant: (math.fsum(each) / len(each), len(each)) for variant, each in sorted(found.items())}
 
 
-def _truths(pairs: Sequence[Pair], metric: Metric, labels: Sequence[Any]) -> list[float | None]:
+def truths_of(told: Sequence[Any], metric: Metric, labels: Sequence[Any]) -> list[float | None]:
     """Labels as indexes (or as the values they are, for ``squared``); None where there is none that fits."""
     if metric == "squared":
-        return [
-            float(pair.label) if isinstance(pair.label, (int, float)) and math.isfinite(pair.label) else None
-            for pair in pairs
-        ]
+        return [float(one) if isinstance(one, (int, float)) and math.isfinite(one) else None for one in told]
     places = {label: float(index) for index, label in enumerate(labels)}
     # A label from outside may be anything JSON can say; a list or an object is none of ours.
-    return [None if isinstance(pair.label, (list, dict)) else places.get(pair.label) for pair in pairs]
+    return [None if isinstance(one, (list, dict)) else places.get(one) for one in told]
 
 
 def _brier(target: Floats, outputs: Floats, _: float) -> Floats:

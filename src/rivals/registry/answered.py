@@ -125,6 +125,34 @@ class Answered(Database):
             if reward is not None
         ]
 
+    def closed(
+        self, endpoint: str, start: float, end: float
+    ) -> list[tuple[int, Exposure, Any, float | None, dict[str, Any] | None]]:
+        """Closed exposures of the time [start, end), shadows too, by time and id.
+
+        Each with its number in the order of closing, its label, its reward and what it asked, as far as they are known.
+        """
+        one, asked = schema.exposures.c, schema.inputs.c
+        query = (
+            sa.select(one.closed_seq, asked.body, *_EXPOSURE)
+            .join_from(schema.exposures, schema.inputs, asked.id == one.id, isouter=True)
+            .where(one.endpoint == endpoint, one.time >= start, one.time < end, one.closed_seq.is_not(None))
+            .order_by(one.time, one.id, one.variant)
+        )
+        found = self.rows(query)
+        known = [(row.id, row.unit, row.time) for row in found]
+        return [
+            (row[0], _exposure(row[2:]), label, reward, None if row[1] is None else read(row[1], dict))
+            for row, label, reward in zip(found, self.told(known, "label"), self.told(known, "reward"), strict=True)
+        ]
+
+    def first_time(self, endpoint: str, since: float = -math.inf, revision: int = 0) -> float | None:
+        """The time of the oldest exposure from a time on, under that revision of the table or a later one."""
+        one = schema.exposures.c
+        query = sa.select(one.time).where(one.endpoint == endpoint, one.time >= since, one.revision >= revision)
+        found: float | None = self._one(query.order_by(one.time).limit(1))
+        return found
+
     def latencies(self, endpoint: str, variant: str, most: int) -> list[int]:
         """How long the last ``most`` answers of a variant to clients took, in microseconds; the latest first."""
         one = schema.exposures.c

@@ -125,6 +125,14 @@ class Archive:
         rows = self.store.rows(query.where(closed).order_by(exposures.c.closed_seq))
         yield from self._joined([dict(row._asdict()) for row in rows])
 
+    def between(self, start: float, end: float) -> Iterator[Archived]:
+        """Closed exposures of the time [start, end), of the archive and the store together."""
+        for day in self.days():
+            if start < _start(day) + DAY and _start(day) < end:
+                yield from (one for one in self.read(day) if start <= one.exposure.time < end)
+        for number, exposure, label, reward, asked in self.store.closed(self.endpoint, start, end):
+            yield Archived(exposure, number, asked, label, reward)
+
     def _joined(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[Archived]:
         known = [(row["id"], row["unit"], row["time"]) for row in rows]
         labels, rewards = self.store.told(known, "label"), self.store.told(known, "reward")

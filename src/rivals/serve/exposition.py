@@ -58,9 +58,20 @@ def gathered(run_dir: Path, table: RoutingTable | None) -> dict[str, float]:
     found = totals(run_dir / "metrics") | _published(run_dir)
     if table is not None:
         found |= used(run_dir, table)
-        for arm in table.arms:
-            found[series("rivals_variant_weight_ratio", endpoint=table.endpoint, variant=arm.variant)] = arm.weight
+        for variant, share in shares(table).items():
+            found[series("rivals_variant_weight_ratio", endpoint=table.endpoint, variant=variant)] = share
     found[series("rivals_build_info", version=__version__)] = 1.0
+    return found
+
+
+def shares(table: RoutingTable) -> dict[str, float]:
+    """Of the units: by the slots, and of the champion's own by what the policy has learned."""
+    found, learned = {arm.variant: arm.weight for arm in table.arms}, table.state.get("weights", {})
+    if learned:
+        own = found[table.champion]
+        found[table.champion] = 0.0
+        for variant, share in learned.items():
+            found[variant] = found.get(variant, 0.0) + own * share
     return found
 
 

@@ -60,7 +60,7 @@ class Serving:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "alone", alone(self.table))
-        others = self.table.shadows or self.table.holdout
+        others = self.table.shadows or self.table.holdout or self.table.state
         object.__setattr__(self, "leased", len(self.table.arms) > 1 or bool(others))
         laned = {name for name, one in self.limits.items() if one.wait or one.at_once}
         kinds = (*TELLS, FanOut)
@@ -126,7 +126,8 @@ def alone(table: RoutingTable) -> RoutingTable:
         slots=bytes(SLOTS),
         shadows=(),
         holdout=None,
-        named=table.answering_by_name,  # a rule is no rollout: it needs no lease
+        # A rule is no rollout: it needs no lease. What is learned does: nobody would see that an arm has gone bad.
+        named=() if table.state else table.answering_by_name,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, FiniteFloat, WithJsonSchema, model_validator
 
 from rivals.spec.deploying import DeploySpec
+from rivals.spec.durations import as_seconds
 from rivals.spec.parts import (
     WRITTEN_SECONDS,
     WRITTEN_SHARE,
@@ -23,7 +24,6 @@ from rivals.spec.parts import (
     Seconds,
     Share,
     as_plugin,
-    as_seconds,
 )
 from rivals.spec.serving import AskedSpec, Origin, ShadowSpec
 from rivals.spec.watching import DriftSpec, MonitoringSpec, RetrainSpec, as_retrain

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from inspect import signature
 from random import Random
 from typing import Any
@@ -12,9 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rivals.ensemble.together import together
-from rivals.protocols import Backend, Combiner, Judge, Learner, Lesson, Policy
+from rivals.protocols import Backend, Combiner, Judge, Learner, Learns, Lesson, Policy
 from rivals.statistics.assignment import slots
-from rivals.values import Arm, Choice, Columns, Counts, Evidence, Request, RoutingTable, Status, Verdict
+from rivals.values import (
+    Arm,
+    Choice,
+    Columns,
+    Counts,
+    Evidence,
+    Experience,
+    Request,
+    RoutingTable,
+    Status,
+    Verdict,
+)
 
 UNITS = 4_000  # units asked of a policy
 
@@ -128,8 +140,54 @@ class Policies:
         request = Request("r", Columns({}, 1), "u", 0.0, "two")
         assert self.make().choose(self.table(), request, Random(0)).variant == "two"  # noqa: S311 -- no secret
 
-    def _choices(self, count: int, seed: int = 0) -> list[Choice]:
-        policy, table, rng = self.make(), self.table(), Random(seed)  # noqa: S311 -- no secret
+    def experiences(self) -> list[Experience]:
+        """What one that learns is told, in the order of time: ``two`` is better, and fails once."""
+        return [
+            Experience(
+                f"r{i}", f"u{i}", name, float(i), {"one": 0.5, "two": 0.5}, i == 50,
+                None if i % 3 else float(name == "two" or i % 4 == 0),
+                {"one": 0.6, "two": 0.1} if i % 2 else {name: 0.4}, {"one": 0.9, "two": 0.8}, {"a": [i / 100]},
+            )
+            for i, name in enumerate(["one", "two"] * 50)
+        ]  # fmt: skip
+
+    def test_what_it_learns_is_json_and_the_same_in_any_batches(self) -> None:
+        if not isinstance(self.make(), Learns):
+            return
+        begun, told = self._learned({}, []), self.experiences()
+        whole = self._learned(begun, told)
+        assert json.loads(json.dumps(whole)) == whole, "it is readable as JSON"
+        assert self._learned(whole, []) == whole, "nothing new, nothing learned"
+        parts = begun
+        for start in range(0, len(told), 7):
+            parts = self._learned(parts, told[start : start + 7])
+        assert parts == whole, "the state depends on what was told, not on how it came"
+        assert self._learned(begun, told[:50]) != whole, "it learns"
+
+    def test_what_it_has_learned_is_drawn_as_it_says(self) -> None:
+        if not isinstance(self.make(), Learns):
+            return
+        table = replace(self.table(), state=self._learned(self._learned({}, []), self.experiences()))
+        choices = self._choices(UNITS, table=table)
+        for arm in table.arms:
+            expected = np.array([choice.propensity[arm.variant] for choice in choices])
+            assert expected.min() > 0, "every arm is still possible"
+            chosen = sum(choice.variant == arm.variant for choice in choices)
+            assert abs(chosen - expected.sum()) <= 5 * np.sqrt((expected * (1 - expected)).sum())
+
+    def test_what_was_built_anew_is_forgotten(self) -> None:
+        policy = self.make()
+        if isinstance(policy, Learns):
+            begun = self._learned({}, [])
+            assert policy.forget(self._learned(begun, self.experiences()), ["one", "two"]).keys() == begun.keys()
+
+    def _learned(self, state: Mapping[str, Any], told: Sequence[Experience]) -> Any:
+        policy = self.make()
+        assert isinstance(policy, Learns)
+        return json.loads(json.dumps(policy.learn(state, told)))
+
+    def _choices(self, count: int, seed: int = 0, table: RoutingTable | None = None) -> list[Choice]:
+        policy, table, rng = self.make(), table or self.table(), Random(seed)  # noqa: S311 -- no secret
         units = [Request(f"r{i}", Columns({}, 1), f"u{i}", 0.0) for i in range(count)]
         return [policy.choose(table, request, rng) for request in units]
 
