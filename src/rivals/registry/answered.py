@@ -246,12 +246,6 @@ class Answered(Database):
         found: float | None = self._one(sa.select(sa.func.max(one.time)).where(one.endpoint == endpoint))
         return found
 
-    def first_time(self, endpoint: str) -> float | None:
-        """The time of the oldest exposure that is in the store; None before the first."""
-        one = schema.exposures.c
-        found: float | None = self._one(sa.select(sa.func.min(one.time)).where(one.endpoint == endpoint))
-        return found
-
     # -- helpers --------------------------------------------------------------------------------------------
 
     def _answers(self, endpoint: str, start: float, end: float) -> sa.Select[Any]:

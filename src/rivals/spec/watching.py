@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from rivals.metrics import ANSWERED
-from rivals.spec.parts import WRITTEN_SECONDS, Part, Plugin, Seconds, Share, as_seconds
+from rivals.spec.durations import as_seconds
+from rivals.spec.parts import WRITTEN_SECONDS, Part, Plugin, Seconds, Share
 from rivals.values import Use
 
 
