@@ -34,9 +34,11 @@ def test_help_imports_the_faces_and_nothing_of_the_rooms() -> None:
         "rivals",
         "rivals.app",
         "rivals.app.cli",
+        "rivals.app.deploying",
         "rivals.app.provenance",
         "rivals.app.serving",
         "rivals.app.steering",
+        "rivals.app.training",
         "rivals.app.verb",
     }
     assert ours == faces | {"rivals.errors", "rivals.strategy"}
