@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,12 @@ from rivals.ensemble.combiners.failover import Failover
 from rivals.ensemble.combiners.mean import Mean
 from rivals.ensemble.combiners.switch import Switch
 from rivals.ensemble.combiners.vote import Vote
-from rivals.errors import BundleError, Overloaded
+from rivals.errors import BundleError, Overloaded, RivalsError
 from rivals.protocols import Combiner
 from rivals.serve import away
 from rivals.serve.asking import Told, tell
 from rivals.serve.away import FAILURES
+from rivals.serve.question import Asked
 from rivals.serve.runtimes.together import FanOut, TogetherPredictor
 from rivals.values import Columns, Outcome
 
@@ -87,7 +89,7 @@ def test_members_here_and_elsewhere_make_one_answer(make: Callable[..., Fixture]
     got = ask(stage, "r", 0.1, 0.2)
     assert (got.variant, got.degraded) == ("blend", False)
     np.testing.assert_allclose(got.outputs, [[0.5, 0.5]] * 2)
-    assert not stage.tape.counts["degraded", "blend"]
+    assert not stage.tape.counts["degraded", "blend", "partial"]
 
 
 def test_they_are_asked_at_the_same_time(make: Callable[..., Fixture]) -> None:
@@ -105,6 +107,14 @@ def test_a_member_in_this_process_is_asked_once_for_all_that_came_together(make:
     assert len(stage.answers) == 5
 
 
+def test_limits_that_need_a_lane_are_not_for_an_ensemble_with_members_elsewhere(make: Callable[..., Fixture]) -> None:
+    serving = make(fan(Mean(), {"near": Says(0.2), "far": Far(0.4)})).endpoint.serving
+    replace(serving, limits={"blend": Asked(rows=10)})
+    for limit in (Asked(wait=0.01), Asked(at_once=1)):
+        with pytest.raises(RivalsError, match="'blend' asks members elsewhere: 'wait' and 'at_once' are not for it"):
+            replace(serving, limits={"blend": limit})
+
+
 @pytest.mark.parametrize("where", [Far, Says], ids=["elsewhere", "here"])
 def test_a_member_that_fails_never_fails_the_call(make: Callable[..., Fixture], where: type) -> None:
     bad = where(0.9, fails) if where is Far else Says(0.9, lambda _: fails())
@@ -112,7 +122,7 @@ def test_a_member_that_fails_never_fails_the_call(make: Callable[..., Fixture], 
     got = ask(stage)
     assert (got.variant, got.degraded) == ("blend", True)
     np.testing.assert_allclose(got.outputs, [[0.7, 0.3]], err_msg="weights of those left add up to one")
-    assert stage.tape.counts["degraded", "blend"] == 1
+    assert stage.tape.counts["degraded", "blend", "partial"] == 1
     assert stage.tape.counts["request", "blend", "ok"] == 1
 
 

@@ -97,7 +97,7 @@ class Away:
         by = one.asked
         if isinstance(by, FanOut):
             Fan(one, by, until, self._put, settled).go()
-        elif isinstance(by, TELLS):
+        elif isinstance(by, TELLS) or one.limit.laned:
             self._send(one, until, settled)
         else:
             self._near.append((one, settled))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from rivals.errors import RequestError
+from rivals.errors import RequestError, RivalsError
 from rivals.protocols import Policy, Predictor
 from rivals.rules import HEADER
 from rivals.serve.aside import Aside
@@ -35,13 +35,18 @@ class Asked:
     at_once: int = 0  # requests waiting or being answered; more are not asked
     python: str = ""  # of a virtual environment: it is asked in a process of its own, there
 
+    @property
+    def laned(self) -> bool:
+        """Whether it is asked in a lane, wherever its model is."""
+        return bool(self.wait or self.at_once)
+
 
 ANYHOW = Asked()
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A routing table with everything that it needs to answer, loaded."""
+    """A routing table with all that it needs to answer, loaded. Raises ``RivalsError`` where limits do not fit."""
 
     table: RoutingTable
     predictors: Mapping[str, Answerer]  # by variant: who answers clients
@@ -62,7 +67,10 @@ class Serving:
         object.__setattr__(self, "alone", alone(self.table))
         others = self.table.shadows or self.table.holdout or self.table.state
         object.__setattr__(self, "leased", len(self.table.arms) > 1 or bool(others))
-        laned = {name for name, one in self.limits.items() if one.wait or one.at_once}
+        laned = {name for name, one in self.limits.items() if one.laned}
+        for name in sorted(laned & self.predictors.keys()):
+            if isinstance(self.predictors[name], FanOut):
+                raise RivalsError(f"{name!r} asks members elsewhere: 'wait' and 'at_once' are not for it.")
         kinds = (*TELLS, FanOut)
         away = frozenset(name for name, one in self.predictors.items() if isinstance(one, kinds) or name in laned)
         object.__setattr__(self, "away", away)
