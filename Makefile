@@ -3,8 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow parts check prove bench bench-serving bench-postgres up lock clean
-.PHONY: demo test test-slow parts check prove bench bench-serving bench-tuning up lock clean
+.PHONY: demo test test-slow parts check prove bench bench-serving bench-postgres bench-tuning up lock clean
 
 demo: .venv/demo  ## train, serve, decide: the whole story in about two minutes
 	$(BIN)/python examples/flights/demo.py
@@ -59,14 +58,13 @@ bench-serving: .venv/dev  ## rivals and seven other servers, side by side; needs
 bench-postgres: .venv/dev  ## PostgreSQL away for a minute, leaders killed and frozen; needs PostgreSQL's programs
 	PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/postgres_away.py
 
-up: .venv/demo  ## serve the demo until stopped; with Prometheus and Alertmanager where they are installed
 bench-tuning: .venv/dev  ## searches and blends beside FLAML's and AutoGluon's; an hour, and it goes on where it was stopped
 	PYTHON=$(CURDIR)/$(BIN)/python bash benchmarks/peers/tabular/install
 	$(BIN)/python benchmarks/tuning_overhead.py --trials 600
 	$(BIN)/python benchmarks/market.py
 	$(BIN)/python benchmarks/blends.py
 
-up: .venv/demo  ## serve the demo until stopped
+up: .venv/demo  ## serve the demo until stopped; with Prometheus and Alertmanager where they are installed
 	$(BIN)/python examples/flights/demo.py --up
 
 lock: .venv/dev  ## write the hash-locked requirements anew (needs uv); they hold no index address
