@@ -37,15 +37,16 @@ class Unreachable(RivalsError):
 class Remote:
     """A ``Predictor`` elsewhere. May be asked by several threads, each on a connection of its own.
 
-    ``seconds`` is what one call may take. Raises ``BundleError`` where the URL is none.
+    ``seconds`` is what one call may take; ``token`` is shown to the server. Raises ``BundleError`` where the URL is
+    none.
     """
 
-    def __init__(self, url: str, signature: Signature, seconds: float = 5.0) -> None:
+    def __init__(self, url: str, signature: Signature, seconds: float = 5.0, token: str = "") -> None:
         found = URL.fullmatch(url)
         if not found:
             raise BundleError(f"{url!r} is no address of a model; write it as oip+http://host:8080/model.")
         scheme, self._host, port, name, version = found.groups()
-        self.url, self.signature, self._seconds = url, signature, seconds
+        self.url, self.signature, self._seconds, self._token = url, signature, seconds, token
         self._port = int(port) if port else None
         self._tls = scheme == "https"
         self._path = f"/v2/models/{name}" + (f"/versions/{version}" if version else "")
@@ -57,7 +58,7 @@ class Remote:
             self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"url": self.url, "signature": self.signature, "seconds": self._seconds}
+        return {"url": self.url, "signature": self.signature, "seconds": self._seconds, "token": self._token}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]  # connections do not travel
@@ -116,7 +117,7 @@ class Remote:
             kept = getattr(self._local, "connection", None)
             self._local.connection, connection = None, kept
             try:
-                connection = kept or _Link(self._host, self._port, self._seconds, tls=self._tls)
+                connection = kept or _Link(self._host, self._port, self._seconds, tls=self._tls, token=self._token)
                 status, raw = connection.ask(method, path, body)
             except (OSError, EOFError, httptools.HttpParserError) as error:
                 if connection:
@@ -145,9 +146,11 @@ class Remote:
 class _Link:
     """A connection: one request, then its answer. A request is one write, and a parser in C reads what comes."""
 
-    def __init__(self, host: str, port: int | None, seconds: float, *, tls: bool) -> None:
+    def __init__(self, host: str, port: int | None, seconds: float, *, tls: bool, token: str) -> None:
         place = host.strip("[]"), port or (443 if tls else 80)
-        self._seconds, self._host = seconds, host if port is None else f"{host}:{port}"
+        self._seconds, name = seconds, host if port is None else f"{host}:{port}"
+        self._head = f"Host: {name}\r\nAccept-Encoding: identity\r\n"
+        self._head += f"Authorization: Bearer {token}\r\n" if token else ""
         self._socket = socket.create_connection(place, timeout=seconds)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls:
@@ -161,7 +164,7 @@ class _Link:
         """Status and body. Raises ``OSError``, ``EOFError`` or the parser's error."""
         self._whole, self._sized, self._size, self._parts = False, False, 0, []
         parser, until = httptools.HttpResponseParser(self), time.monotonic() + self._seconds
-        head = f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\nAccept-Encoding: identity\r\n"
+        head = f"{method} {path} HTTP/1.1\r\n{self._head}"
         if body is not None:
             head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
         self._socket.sendall(f"{head}\r\n".encode() + (body or b""))

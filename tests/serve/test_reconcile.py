@@ -6,6 +6,7 @@ import asyncio
 import math
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,9 +26,10 @@ from rivals.serve.reconcile import (
     read_endpoint,
     read_table,
 )
-from rivals.values import Column, Columns, Signature, Use
+from rivals.serve.runtimes.remote import RemotePredictor
+from rivals.values import Arm, Column, Columns, Signature, Use
 
-from .stage import ROW, SIGNATURE, bundle, table
+from .stage import ROW, SIGNATURE, Stage, bundle, table
 
 CONFIG = EndpointConfig("toy", "binary", unit="user", time="t", extra=("note",))
 
@@ -177,6 +179,82 @@ def test_what_could_not_be_loaded_is_tried_again(
     assert look(reconciler) is None
     moved.rename(tmp_path / "bundles" / digests[0])
     assert look(reconciler) is not None
+
+
+def placed(folder: Path, digests: tuple[str, str], url: str) -> Reconciler:
+    """Of a champion here and of ``b``, which is answered at ``url``."""
+    publish_table(folder, table({"a": (digests[0], 0.5), "b": (digests[1], 0.5)}))
+    return Reconciler(folder, folder / "bundles", CONFIG, {"b": url})
+
+
+def test_a_variant_that_another_server_answers_is_asked_there_for_its_own_bundle_only(
+    tmp_path: Path, digests: tuple[str, str], stage: Callable[..., Stage]
+) -> None:
+    there = stage()
+    there.publish(table({digests[1][:12]: (there.strong, 1.0)}))  # the same bundle as ours
+    there.start()
+    assert there.strong == digests[1]
+    url = f"http://127.0.0.1:{there.port}/toy"
+    reconciler = placed(tmp_path, digests, url)
+    serving = look(reconciler)
+    assert serving is not None
+    assert isinstance(serving.predictors["b"], RemotePredictor)
+    assert serving.away == {"b"}
+    publish_table(tmp_path, table({"a": (digests[0], 1.0)}, revision=2, shadows={"b": digests[1]}))
+    shadowed = look(reconciler)
+    assert shadowed is not None
+    assert shadowed.asides["b"] is serving.predictors["b"]  # in the shadow too, without being asked again
+    there.publish(table({digests[1][:12]: (there.weak, 1.0)}, revision=2))
+    there.says(lambda: "revision=2" in there.log.read_text())
+    publish_table(tmp_path, table({"a": (digests[0], 1.0)}, revision=3))
+    assert look(reconciler)
+    publish_table(tmp_path, table({"a": (digests[0], 0.5), "b": (digests[1], 0.5)}, revision=4))
+    assert look(reconciler) is None  # the old table goes on
+    assert f"'b' at {url} answers its probe" in reconciler.problem
+    assert f"Serve bundle {digests[1][:12]} there." in reconciler.problem
+
+
+@pytest.mark.parametrize("path", ["/toy", "/other"])
+def test_a_place_where_another_bundle_or_model_lives_leaves_the_champion_alone(
+    tmp_path: Path, digests: tuple[str, str], stage: Callable[..., Stage], path: str
+) -> None:
+    there = stage()
+    there.publish(table({"f" * 12: (there.weak, 1.0)}))
+    there.start()
+    reconciler = placed(tmp_path, digests, f"http://127.0.0.1:{there.port}{path}")
+    serving = look(reconciler)
+    assert serving is not None
+    assert set(serving.predictors) == {"a"}
+    assert "answers 404" in reconciler.problem
+
+
+def test_a_place_where_nobody_lives_is_tried_again(
+    tmp_path: Path, digests: tuple[str, str], stage: Callable[..., Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "RETRY", 0.0)
+    there = stage()
+    there.publish(table({digests[1][:12]: (there.strong, 1.0)}))
+    reconciler = placed(tmp_path, digests, f"http://127.0.0.1:{there.port}/toy")
+    named = table({"a": (digests[0], 1.0)}, named=(Arm("b", digests[1], 0.0),))
+    publish_table(tmp_path, named)  # rules name it: it belongs to every table
+    serving = look(reconciler)
+    assert serving is not None
+    assert "cannot be reached" in reconciler.problem
+    (told,) = serving.predictors["b"].tell([Columns({}, 1)])  # type: ignore[union-attr]  # one that says why
+    assert told.reason == reconciler.problem
+    assert look(reconciler) is None
+    there.start()
+    serving = look(reconciler)
+    assert serving is not None
+    assert isinstance(serving.predictors["b"], RemotePredictor)
+    assert reconciler.problem == ""
+
+
+def test_a_champion_is_waited_for_where_it_is_to_be(tmp_path: Path, digests: tuple[str, str]) -> None:
+    publish_table(tmp_path, table({"a": (digests[0], 1.0)}))
+    reconciler = Reconciler(tmp_path, tmp_path / "bundles", CONFIG, {"a": "http://127.0.0.1:9/toy"})
+    assert look(reconciler) is None
+    assert "'a' at http://127.0.0.1:9/toy" in reconciler.problem
 
 
 def test_another_task_than_the_endpoints_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,12 +100,14 @@ class Server:
         grpc: bool = False,
         tls: tuple[Path, Path] | None = None,
         file: str = "rivals.yaml",
+        places: Sequence[str] = (),
     ) -> None:
         self.folder, self.grpc_port = folder, free_port() if grpc else 0
         self.port, self.control_port = free_port(), free_port()
         ports = ["--port", str(self.port), "--control-port", str(self.control_port)]
         ports += ["--grpc-port", str(self.grpc_port)] if grpc else []
         ports += ["--tls-cert", str(tls[0]), "--tls-key", str(tls[1])] if tls else []
+        ports += [word for place in places for word in ("--place", place)]
         words = [
             sys.executable,
             "-m",

@@ -24,6 +24,7 @@ class Clock(StrEnum):
 def add_to(app: typer.Typer) -> None:
     """Give ``app`` these verbs; the hidden ones are called by the first."""
     verb(app)(serve)
+    verb(app, project=False)(serve_bundle)
     verb(app)(batch)
     verb(app)(drift)
     for one in (control, mirror, look):
@@ -39,6 +40,10 @@ def serve(
     grpc_port: Annotated[int, typer.Option(min=0, max=65535, help="gRPC beside HTTP; 0: none.")] = 0,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
+    place: Annotated[
+        list[str] | None,
+        typer.Option(metavar="VARIANT=URL", help="A server of that variant's bundle, see serve-bundle; repeatable."),
+    ] = None,
     clock: Annotated[Clock, typer.Option(help="In a replay the rows bring their own time.")] = Clock.WALL,
 ) -> None:
     """Serve the endpoint: data plane, control API and the judge, until stopped."""
@@ -51,10 +56,28 @@ def serve(
         workers=workers,
         control_port=control_port,
         grpc_port=grpc_port,
+        places=place or (),
         tls=_pair(tls_cert, tls_key),
         clock=clock.value,
         say=call.say,
     )
+
+
+def serve_bundle(
+    call: Call,
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A bundle; the members of an ensemble lie beside it.")
+    ],
+    name: Annotated[str | None, typer.Option(help="The model's name in the URL; bundle if not said.")] = None,
+    host: Annotated[str, typer.Option(help="Loopback unless RIVALS_TOKEN is set.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8080,
+    grpc_port: Annotated[int, typer.Option(min=0, max=65535, help="gRPC beside HTTP; 0: none.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, max=64)] = 1,
+) -> None:
+    """Serve one bundle and nothing else: no project, no judge, no record. `rivals serve --place` asks it."""
+    from rivals.flows.alone import serve_alone
+
+    serve_alone(folder, name or "bundle", host=host, port=port, grpc_port=grpc_port, workers=workers, say=call.say)
 
 
 def batch(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Literal
 
 from rivals.bundles import read_manifest
 from rivals.errors import Conflict, MissingExtra, RivalsError, SpecError, StoreAway
+from rivals.flows.alone import check_grpc, read_places
 from rivals.flows.apart import follow_project, keep_apart
 from rivals.flows.control import publish
 from rivals.flows.learn import begin
@@ -40,6 +41,7 @@ def serve_project(
     workers: int,
     control_port: int,
     grpc_port: int,
+    places: Sequence[str] = (),
     tls: tuple[Path, Path] | None,
     clock: Clock,
     say: Callable[[str], None],
@@ -50,8 +52,8 @@ def serve_project(
     secure = Tls(*(str(path.resolve()) for path in tls)) if tls else None
     if secure:
         secure.context()  # refused here, not by every worker
-    if grpc_port and find_spec("grpc") is None:
-        raise MissingExtra("--grpc-port needs the package grpcio: pip install 'rivals[grpc]'.")
+    check_grpc(grpc_port)
+    elsewhere = read_places(places, [variant.name for variant in workspace.spec.variants])
     if workspace.spec.monitoring.traces and not _installed("opentelemetry.exporter.otlp.proto.http"):
         raise MissingExtra("monitoring.traces needs OpenTelemetry: pip install 'rivals[otel]'.")
     check_secret(workspace)
@@ -69,7 +71,9 @@ def serve_project(
     control += ["--tls-cert", secure.cert, "--tls-key", secure.key] if secure else []
     scheme = "https" if secure else "http"
     configs = [
-        WorkerConfig(str(workspace.run_dir), str(workspace.blobs.folder), slot, host, port, clock, grpc_port, secure)
+        WorkerConfig(
+            str(workspace.run_dir), str(workspace.blobs.folder), slot, host, port, clock, grpc_port, secure, elsewhere
+        )
         for slot in range(workers)
     ]
     name = workspace.endpoint.name

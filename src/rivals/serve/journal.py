@@ -82,6 +82,17 @@ class Journal:
         os.close(self._lock)
 
 
+class Unrecorded:
+    """A journal that keeps nothing: of a server behind another one, which keeps its own."""
+
+    def commit(self, opened: Sequence[Opened], closed: Sequence[Closed]) -> bool:  # noqa: ARG002 -- a Record's
+        """Let it pass."""
+        return True
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
 class FeedbackLog:
     """Feedback of one worker slot: written by a thread, many at a time, acknowledged after fsync."""
 

@@ -15,14 +15,14 @@ from rivals.serve.aside import Aside
 from rivals.serve.asking import tell
 from rivals.serve.entries import Closed, Opened
 from rivals.serve.inputs import Inputs
-from rivals.serve.runtimes.remote import RemotePredictor
+from rivals.serve.runtimes.remote import Absent, RemotePredictor
 from rivals.serve.runtimes.together import FanOut
 from rivals.serve.shelf import Shelved
 from rivals.values import SLOTS, Answer, Arm, Outcome, Request, RoutingTable, Signature
 
 OK = Outcome.OK
-Answerer = Predictor | Aside | Shelved | FanOut
-TELLS = (Aside, Shelved, RemotePredictor)
+Answerer = Predictor | Aside | Shelved | FanOut | Absent
+TELLS = (Aside, Shelved, RemotePredictor, Absent)
 Done = Callable[[Answer | RequestError], None]
 
 
@@ -52,7 +52,9 @@ class Serving:
     predictors: Mapping[str, Answerer]  # by variant: who answers clients
     policy: Policy
     inputs: Inputs
-    asides: Mapping[str, Aside] = field(default_factory=dict)  # by variant: who is asked in the shadow
+    asides: Mapping[str, Aside | RemotePredictor] = field(
+        default_factory=dict
+    )  # by variant: who is asked in the shadow
     limits: Mapping[str, Asked] = field(default_factory=dict)  # by variant
     fallback: tuple[str, ...] = ()  # who answers where the champion fails too
     alone: RoutingTable = field(init=False)  # the champion without rivals

@@ -30,7 +30,8 @@ from rivals.serve.aside import Aside
 from rivals.serve.inputs import Inputs, merged
 from rivals.serve.loading import Loading
 from rivals.serve.question import Answerer, Asked, Serving, alone, answering, digests, shadowing
-from rivals.serve.runtimes import open_bundle
+from rivals.serve.runtimes import open_bundle, open_placed
+from rivals.serve.runtimes.remote import Absent, RemotePredictor
 from rivals.serve.shelf import Shelf, Shelved
 from rivals.values import SLOTS, Column, RoutingTable, Task
 
@@ -71,6 +72,7 @@ class EndpointConfig:
     fallback: tuple[str, ...] = ()  # who answers where the champion fails too
     cors: tuple[str, ...] = ()  # origins whose pages may ask from a browser; "*" is any
     access_log: bool = False
+    recorded: bool = True  # exposures and feedback are written down
 
     @property
     def unit_header(self) -> str:
@@ -156,11 +158,14 @@ class Reconciler:
     run_dir: Path
     bundles: Path
     config: EndpointConfig
+    places: Mapping[str, str] = field(default_factory=dict)  # by variant: the URL of the server that answers for it
+    token: str = ""  # that these servers are shown
     lease_until: float = -math.inf  # time.monotonic()
     problem: str = "no table was published yet"
     _predictors: Mapping[str, Predictor] = field(default_factory=dict)  # by digest: those in use
     _children: Mapping[str, Aside] = field(default_factory=dict)  # by digest: likewise, in processes of their own
     _asides: Mapping[tuple[str, str], Aside] = field(default_factory=dict)  # by variant and digest: likewise
+    _placed: Mapping[tuple[str, str], RemotePredictor] = field(default_factory=dict)  # by variant and digest
     _shelf: Shelf = field(default_factory=lambda: Shelf(0))
     _shelved: Mapping[str, Shelved] = field(default_factory=dict)  # by digest
     _seen: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -189,10 +194,12 @@ class Reconciler:
         try:
             serving = self._load(table)
         except RivalsError as error:
-            if self._predictors or self._children:
+            if self._predictors or self._children or self._placed:
                 raise  # the old table goes on
             self._tell(error)
-            serving = self._load(alone(table))  # a new worker knows no old table, but it knows the champion
+            serving = self._load(
+                alone(table), anyhow=True
+            )  # a new worker knows no old table, but it knows the champion
         else:
             self.problem, self._retry = "", math.inf
         log.info("table.loaded endpoint=%s revision=%d champion=%s", table.endpoint, table.revision, table.champion)
@@ -204,15 +211,20 @@ class Reconciler:
             log.warning("table.refused endpoint=%s reason=%s", self.config.name, error)
         self.problem = str(error)
 
-    def _load(self, table: RoutingTable) -> Serving:
+    def _load(self, table: RoutingTable, *, anyhow: bool = False) -> Serving:
         loading = Loading(self._folder, self.config.memory_mb, dict(self._predictors), dict(self._children))
         shelved = self._shelve(table)
+        placed = self._place(table, anyhow=anyhow)
         predictors: dict[str, Answerer] = {
-            variant: shelved.get(digest) or loading.open(digest, self._python(variant))
+            variant: placed.get((variant, digest)) or shelved.get(digest) or loading.open(digest, self._python(variant))
             for variant, digest in answering(table).items()
         }
-        asides = {}
+        asides: dict[str, Aside | RemotePredictor] = {}
         for variant, digest in shadowing(table).items():
+            elsewhere = placed.get((variant, digest))
+            if isinstance(elsewhere, RemotePredictor):
+                asides[variant] = elsewhere
+                continue
             folder = self._folder(digest)
             memory, python = self.config.memory_mb, self._python(variant)
             kept = self._asides.get((variant, digest))
@@ -228,8 +240,28 @@ class Reconciler:
             self._shelf.drop(self._shelved[digest])
         self._shelved = shelved
         self._children = {digest: one for digest, one in loading.children.items() if digest in loading.used}
-        self._asides = {(variant, shadowing(table)[variant]): one for variant, one in asides.items()}
+        near = {variant: one for variant, one in asides.items() if isinstance(one, Aside)}
+        self._asides = {(variant, shadowing(table)[variant]): one for variant, one in near.items()}
+        self._placed = {key: one for key, one in placed.items() if isinstance(one, RemotePredictor)}
         return replace(serving, inputs=inputs)
+
+    def _place(self, table: RoutingTable, *, anyhow: bool) -> dict[tuple[str, str], RemotePredictor | Absent]:
+        """By variant and digest: who is answered by the server that `rivals serve --place` names.
+
+        ``anyhow``: whoever is no champion and does not answer rightly is absent. Raises ``BundleError``.
+        """
+        placed: dict[tuple[str, str], RemotePredictor | Absent] = {}
+        for variant, digest in digests(table).items():
+            if variant not in self.places:
+                continue
+            folder, kept = self._folder(digest), self._placed.get((variant, digest))
+            try:
+                placed[variant, digest] = kept or open_placed(folder, variant, self.places[variant], self.token)
+            except BundleError as error:
+                if not anyhow or variant == table.champion:
+                    raise
+                placed[variant, digest] = Absent(read_manifest(folder).signature, digest, str(error))
+        return placed
 
     def _shelve(self, table: RoutingTable) -> dict[str, Shelved]:
         """By digest: whom rules alone name, where there is a budget; as many are opened now as have room."""
@@ -267,7 +299,9 @@ class Reconciler:
     def _apart(self, variant: str, folder: Path) -> bool:
         """Whether a process of its own is to answer from this bundle."""
         try:
-            return bool(self._python(variant)) or read_manifest(folder).runtime in {"child", "fanout", "remote"}
+            if variant in self.places or self._python(variant):
+                return True
+            return read_manifest(folder).runtime in {"child", "fanout", "remote"}
         except BundleError:
             return False  # whoever opens it says what is wrong
 

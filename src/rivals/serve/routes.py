@@ -61,7 +61,7 @@ class Routes:
         endpoint: Endpoint,
         reconciler: Reconciler,
         tally: EndpointTally,
-        feedback_log: FeedbackLog,
+        feedback_log: FeedbackLog | None,
         *,
         asks: Asks,
         counters: Path,
@@ -192,6 +192,8 @@ class Routes:
         self._endpoint.submit(request, http.arrived, done)
 
     def _feedback(self, http: HttpRequest, reply: Reply) -> None:
+        if self._feedback_log is None:
+            raise RequestError("This server keeps no record: feedback goes to the router before it.", 404)
         if _kind(http) not in JSON_KINDS:
             raise RequestError("The body is JSON.", 415)
         now, config = self._asks.clock.now(), self._config

@@ -14,8 +14,9 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ from rivals.serve.clock import Clock
 from rivals.serve.endpoint import Endpoint
 from rivals.serve.exposition import publish_exemplars
 from rivals.serve.http import Http
-from rivals.serve.journal import FeedbackLog, Journal
+from rivals.serve.journal import FeedbackLog, Journal, Unrecorded
 from rivals.serve.metrics import Counters, EndpointTally
 from rivals.serve.question import Serving
 from rivals.serve.reconcile import EndpointConfig, Reconciler, publish_obeyed, read_endpoint
@@ -66,6 +67,7 @@ class WorkerConfig:
     clock: str = "wall"
     grpc_port: int = 0  # none
     tls: Tls | None = None
+    places: Mapping[str, str] = field(default_factory=dict)  # by variant: the URL of the server that answers for it
 
 
 def main() -> None:
@@ -94,7 +96,7 @@ async def work(config: WorkerConfig) -> None:
         raise RivalsError("There is no endpoint.json in the run directory; `rivals serve` writes it.")
     if config.clock == "replay" and not promised.time:
         raise RivalsError("A replay takes the time from the rows: name the column with 'time' under 'data'.")
-    reconciler = Reconciler(run_dir, Path(config.bundles), promised)
+    reconciler = Reconciler(run_dir, Path(config.bundles), promised, config.places, token)
     serving = await _first(reconciler, stop, parent)
     if serving is None:
         return
@@ -129,10 +131,12 @@ class _Worker:
     ) -> None:
         self._config, self._reconciler = config, reconciler
         loop, run_dir = asyncio.get_running_loop(), reconciler.run_dir
-        self._journal = Journal(run_dir, config.slot, promised.name)  # first: it holds the slot
+        self._journal: Journal | Unrecorded = Unrecorded()
+        if promised.recorded:  # first: it holds the slot
+            self._journal = Journal(run_dir, config.slot, promised.name)
         self._counters = Counters(run_dir / "metrics", config.slot)
         self._tally = tally = EndpointTally(self._counters, promised.name)
-        self._feedback = FeedbackLog(run_dir, config.slot)
+        self._feedback = FeedbackLog(run_dir, config.slot) if promised.recorded else None
         post = loop.call_soon_threadsafe
         rng = Random()  # noqa: S311 -- who is paired with a shadow is no secret
         capture = Capture(promised.capture, promised.redact) if promised.capture else None
@@ -205,7 +209,8 @@ class _Worker:
     def close(self) -> None:
         """Let go of everything."""
         self._endpoint.close()
-        self._feedback.close()
+        if self._feedback:
+            self._feedback.close()
         self._journal.close()
         self._counters.close()
         if self._access:

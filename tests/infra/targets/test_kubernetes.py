@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -76,8 +77,14 @@ def test_every_port_that_is_named_is_there() -> None:
     places = [words[i + 1] for i, word in enumerate(words) if word == "--place"]
     assert [place.partition("=")[0] for place in places] == ["blend", "Big_Net", "old"]
     for place in places:
-        host, _, port = place.partition("http://")[2].partition(":")
+        host, _, rest = place.partition("http://")[2].partition(":")
+        port, _, model = rest.partition("/")
         assert int(port) in [one["port"] for one in services[host]["spec"]["ports"]]
+        served = pod(next(one for one in WORKLOADS if one["metadata"]["name"] == host))["containers"][0]["args"]
+        assert served[0] == "serve-bundle"
+        assert served[served.index("--name") + 1] == model
+        assert served[served.index("--port") + 1] == port
+        assert re.fullmatch(r"/bundle/[abc]{64}", served[1])
 
 
 def test_there_is_one_autoscaler_a_workload_and_it_owns_the_number() -> None:

@@ -109,7 +109,7 @@ def test_a_model_that_changed_behind_its_address_fails_its_probe(stub: Callable[
     meta = {"inputs": [{"name": name} for name in ("a", "b", "color")]}
     url = stub(meta, {"outputs": [{"datatype": "FP64", "data": [0.5, 0.5, 0.5, 0.5]}]})
     folder = standing_for(tmp_path, url, [[0.1, 0.9], [0.2, 0.8]])
-    with closing(RemotePredictor(folder, SIGNATURE)) as opened:
+    with closing(RemotePredictor(url, SIGNATURE)) as opened:
         assert opened.predict(ROWS).tolist() == [[0.5, 0.5]] * 2
     with pytest.raises(BundleError, match="answers its probe"):
         open_bundle(folder, tmp_path.joinpath)
@@ -143,13 +143,21 @@ def test_a_server_that_cannot_stand_for_a_variant_is_refused(
         remote.predict(PAIR)
 
 
-def test_nobody_there_is_told_once_for_all_who_ask(tmp_path: Path) -> None:
+def test_nobody_there_is_told_once_for_all_who_ask() -> None:
     with pytest.raises(BundleError, match="no address of a model"):
         Remote("http://127.0.0.1/m", NUMBERS)
-    made = tmp_path / "made"
-    made.mkdir()
-    (made / REMOTE).write_bytes(msgspec.json.encode(Address("oip+http://127.0.0.1:9/m")))
-    gone = RemotePredictor(made, NUMBERS)
+    gone = RemotePredictor("oip+http://127.0.0.1:9/m", NUMBERS)
     with pytest.raises(Unreachable, match="cannot be reached"):
         gone.predict(PAIR)
     assert ["cannot be reached" in one.reason for one in gone.tell([PAIR, PAIR, PAIR])] == [True] * 3
+
+
+def test_a_server_that_wants_a_token_is_shown_it(stage: Callable[..., Stage]) -> None:
+    other = stage()
+    other.publish(table({"weak": (other.weak, 1.0)}))
+    other.start(env={"RIVALS_TOKEN": "word"})
+    url = f"oip+http://127.0.0.1:{other.port}/toy"
+    with closing(Remote(url, SIGNATURE, token="word")) as known:
+        assert known.predict(ROWS).shape == (2, 2)
+    with closing(Remote(url, SIGNATURE)) as unknown, pytest.raises(BundleError, match="answers 401"):
+        unknown.predict(ROWS)

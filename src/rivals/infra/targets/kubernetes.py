@@ -101,16 +101,16 @@ class Kubernetes:
         name, piece = router_name(deployment), deployment.router
         marks = labels(deployment, name, "router")
         replicas = piece.scale.least if deployment.store else 1
-        places = [f"{one.variant}=http://{piece_name(deployment, one)}:{HTTP}" for one in deployment.pieces]
-        secrets = [("RIVALS_TOKEN", slug(deployment.name, "token"), "token")]
-        secrets += [("RIVALS_STORE", deployment.store, "url")] if deployment.store else []
+        places = [
+            f"{one.variant}=http://{piece_name(deployment, one)}:{HTTP}/{slug(one.variant)}"
+            for one in deployment.pieces
+        ]
+        secrets = [_secret("RIVALS_TOKEN", slug(deployment.name, "token"), "token")]
+        secrets += [_secret("RIVALS_STORE", deployment.store, "url")] if deployment.store else []
         container = {
             "args": ["serve", "--host", "0.0.0.0", "--port", str(HTTP), "--control-port", str(CONTROL)]  # noqa: S104 -- in a pod, behind a token
             + [word for place in places for word in ("--place", place)],
-            "env": [
-                {"name": key, "valueFrom": {"secretKeyRef": {"name": secret, "key": field}}}
-                for key, secret, field in secrets
-            ],
+            "env": secrets,
             "ports": [{"name": "http", "containerPort": HTTP}, {"name": "control", "containerPort": CONTROL}],
             **probes(),
             "volumeMounts": [{"name": "state", "mountPath": "/project/.rivals"}],
@@ -147,7 +147,10 @@ class Kubernetes:
     def _variant(self, deployment: Deployment, piece: Piece) -> list[Manifest]:
         name = piece_name(deployment, piece)
         marks, notes = labels(deployment, name, "variant"), about(piece)
+        bundle = f"/bundle/{piece.digest or 'DIGEST'}"
         container = {
+            "args": ["serve-bundle", bundle, "--name", slug(piece.variant), "--host", "0.0.0.0", "--port", str(HTTP)],  # noqa: S104 -- as above
+            "env": [_secret("RIVALS_TOKEN", slug(deployment.name, "token"), "token")],
             "ports": [{"name": "http", "containerPort": HTTP}],
             **probes(),
         }
@@ -246,6 +249,10 @@ class Kubernetes:
             spec["hostnames"] = [deployment.host]
         spec["rules"] = [{"backendRefs": [{"name": router_name(deployment), "port": HTTP}]}]
         return manifest("gateway.networking.k8s.io/v1", "HTTPRoute", slug(deployment.name), deployment, spec=spec)
+
+
+def _secret(variable: str, secret: str, key: str) -> Manifest:
+    return {"name": variable, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
 
 
 def _port(name: str, number: int) -> Manifest:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from rivals.bundles import PROBE, BundleManifest, Probe, allowed, folder_digest, read, read_manifest
+from rivals.bundles import PROBE, REMOTE, Address, BundleManifest, Probe, allowed, folder_digest, read, read_manifest
 from rivals.errors import BundleError
 from rivals.plugins import make
 from rivals.protocols import Combiner, Opener, Predictor
@@ -19,6 +19,7 @@ from rivals.serve.runtimes.together import TogetherPredictor
 from rivals.values import Columns
 
 NOBODY: Mapping[str, Predictor] = MappingProxyType({})
+VERSION = 12  # digits of a digest by which a server of one bundle calls it
 
 
 Alone = Callable[[Path, BundleManifest], Predictor]  # opens what is not served in process
@@ -48,7 +49,23 @@ def open_unnamed(
     """Open a bundle that was copied to a folder of another name: the probe alone is checked."""
     manifest = read_manifest(folder)
     opened = predictor(folder, manifest, opener, known, alone)
-    _probe(opened, read(folder / PROBE, Probe), manifest, folder)
+    _probe(opened, manifest, folder, f"Bundle {folder.name[:12]}", "Build the variant again.")
+    return opened
+
+
+def open_placed(folder: Path, variant: str, url: str, token: str = "") -> RemotePredictor:
+    """Ask the `rivals serve-bundle` at ``url`` for the bundle in ``folder``, by its name and then by its probe.
+
+    The bundle's digest is in every question, so that whoever comes to live there later is not taken for it.
+    Raises ``BundleError`` with a sentence.
+    """
+    intact(folder)
+    manifest, digest = read_manifest(folder), folder.name[:VERSION]
+    if manifest.beside:
+        msg = f"{variant!r} looks at {', '.join(manifest.beside)}, which no --place is told: serve it here."
+        raise BundleError(msg)
+    opened = RemotePredictor(f"oip+{url}/versions/{digest}", manifest.signature, token=token)
+    _probe(opened, manifest, folder, f"{variant!r} at {url}", f"Serve bundle {digest} there.")
     return opened
 
 
@@ -67,7 +84,7 @@ def predictor(
         case "onnx":
             return OnnxPredictor(folder, manifest.signature)
         case "remote":
-            return RemotePredictor(folder, manifest.signature)
+            return RemotePredictor(read(folder / REMOTE, Address).url, manifest.signature)
         case "native":
             return NativePredictor(folder, manifest.signature)
         case "child" if alone and not manifest.members:
@@ -84,15 +101,16 @@ def predictor(
     raise BundleError(msg)
 
 
-def _probe(opened: Predictor, probe: Probe, manifest: BundleManifest, folder: Path) -> None:
+def _probe(opened: Predictor, manifest: BundleManifest, folder: Path, who: str, mend: str) -> None:
     """Ask what was asked at build. Raises ``BundleError`` unless the answers are the same, to ``TOLERANCE``."""
+    probe = read(folder / PROBE, Probe)
     expected = np.array(probe.outputs, np.float64)
     try:
         got = opened.predict(Columns(probe.columns, len(probe.outputs)))
         off = np.abs(got - expected)
     except Exception as error:  # a damaged bundle may raise anything
-        msg = f"Bundle {folder.name[:12]} cannot answer its probe ({error}). Build the variant again."
+        msg = f"{who} cannot answer its probe ({error}). {mend}"
         raise BundleError(msg) from error
     if not (off <= allowed(manifest.signature, expected)).all():
-        msg = f"Bundle {folder.name[:12]} answers its probe {off.max():.2g} off. Build the variant again."
+        msg = f"{who} answers its probe {off.max():.2g} off. {mend}"
         raise BundleError(msg)
