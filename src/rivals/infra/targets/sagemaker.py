@@ -10,7 +10,9 @@ from typing import Any
 from rivals.errors import SpecError
 from rivals.infra.manifests import slug
 from rivals.infra.reading import get, need, shares
-from rivals.placement import Deployment, Piece, Scale
+from rivals.placement import Deployment, Piece, Scale, whole
+
+TOTAL = 10_000
 
 
 class SageMaker:
@@ -24,11 +26,14 @@ class SageMaker:
         if len(deployment.shadows) > 1:
             names = ", ".join(piece.variant for piece in deployment.shadows)
             raise SpecError(f"SageMaker takes one shadow, and {names} are several; keep one of them.")
+        weights = whole([piece.weight for piece in deployment.arms], TOTAL)
         body: dict[str, Any] = {
             "EndpointConfigName": slug(deployment.name),
-            "ProductionVariants": [self._variant(deployment, piece, piece.weight) for piece in deployment.arms],
+            "ProductionVariants": [
+                self._variant(deployment, piece, weight) for piece, weight in zip(deployment.arms, weights, strict=True)
+            ],
         }
-        if shadows := [self._variant(deployment, piece, piece.mirrored) for piece in deployment.shadows]:
+        if shadows := [self._variant(deployment, piece, round(piece.mirrored * TOTAL)) for piece in deployment.shadows]:
             body["ShadowProductionVariants"] = shadows
         tags = {"rivals/endpoint": deployment.name, "rivals/champion": deployment.champion}
         tags |= {f"rivals/{slug(piece.variant)}": piece.variant for piece in deployment.pieces}
@@ -67,11 +72,11 @@ class SageMaker:
         path = (folder / "endpoint-config.json").absolute()
         return [["aws", "sagemaker", "create-endpoint-config", "--cli-input-json", f"file://{path}"]]
 
-    def _variant(self, deployment: Deployment, piece: Piece, weight: float) -> dict[str, Any]:
+    def _variant(self, deployment: Deployment, piece: Piece, weight: int) -> dict[str, Any]:
         return {
             "VariantName": slug(piece.variant),
             "ModelName": slug(deployment.name, piece.variant),
             "InitialInstanceCount": piece.scale.least,
             "InstanceType": self.instance,
-            "InitialVariantWeight": weight,
+            "InitialVariantWeight": float(weight),
         }
