@@ -8,8 +8,8 @@ export OMP_NUM_THREADS ?= 1
 demo: .venv/demo  ## train, serve, decide: the whole story in about two minutes
 	$(BIN)/python examples/flights/demo.py
 
-test: .venv/dev  ## everything but the slow suites
-	$(BIN)/python -m pytest
+test: .venv/dev  ## everything but the slow suites, on two cores; a file stays on one
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: .venv/dev
 	$(BIN)/python -m pytest -m slow --timeout=900

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import msgspec
 import sqlalchemy as sa
 
-from rivals.errors import RivalsError, RolloutError
+from rivals.errors import RivalsError, RolloutError, StoreAway
 from rivals.flows.begin import clock_of
 from rivals.flows.status import learning, live_scores
 from rivals.flows.workspace import Workspace
@@ -57,6 +57,8 @@ class Gauges:
         while not self.stopped.wait(PERIOD):
             try:
                 self.round()
+            except StoreAway as error:  # the control process says so, and when it is back
+                log.info("gauges.waiting endpoint=%s reason=%s", self.workspace.endpoint.name, error)
             except Exception:
                 log.exception("gauges.round_failed endpoint=%s", self.workspace.endpoint.name)
         with suppress(RivalsError, OSError):
