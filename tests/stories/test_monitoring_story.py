@@ -36,8 +36,8 @@ KILLS = 20
 MONITORING = """
 monitoring: {{availability: 99%, alerts: "{hook}/alerts", dogstatsd: "{agent}", traces: "{collector}"}}
 """
-# What has nothing to show here: no drift is computed, nothing is shed or stands in, and nothing fires on quiet days.
-QUIET = ("rivals_drift_evidence", "rivals_shed_total", "rivals_degraded_total", "ALERTS")
+# What has nothing to show here: no drift is computed, no policy learns, nothing is shed or stands in, and nothing fires.
+QUIET = ("rivals_drift_evidence", "rivals_policy_figure", "rivals_shed_total", "rivals_degraded_total", "ALERTS")
 
 
 @dataclass

@@ -44,7 +44,8 @@ class Asks:
         """One request with these rows; ``Columns`` are checked already. Raises ``RequestError`` before any record."""
         serving = self.endpoint.serving
         columns = given if isinstance(given, Columns) else serving.inputs.check(given)
-        if not (variant or own_id or serving.headers) and self._ours.isdisjoint(headers):  # as nearly always
+        more = variant or own_id or serving.headers or serving.beside or self._traced
+        if not more and self._ours.isdisjoint(headers):  # as nearly always
             name = self._fresh()
             unit = serving.inputs.unit_of(columns) or name
             return Request(name, columns, unit, self.clock.at(serving.inputs, columns))
