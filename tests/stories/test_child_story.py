@@ -24,7 +24,7 @@ FEATURES = """features:
 """
 ENSEMBLE = """variants:
   - {name: odd, features: cubed, family: sklearn, with: {estimator: LogisticRegression}}
-  - {name: blend, family: ensemble, members: [weak, odd], with: {deadline_ms: 400, quorum: 1, combiner: {use: mean, with: {weights: {weak: 3, odd: 1}}}}}
+  - {name: spread, family: ensemble, members: [weak, odd], with: {deadline_ms: 400, quorum: 1, combiner: {use: mean, with: {weights: {weak: 3, odd: 1}}}}}
 """
 VARIANT = """variants:
   - {name: odd, features: cubed, family: sklearn, with: {estimator: LogisticRegression}}
@@ -105,11 +105,11 @@ def test_an_ensemble_answers_without_the_member_that_hangs_or_dies(project: Path
     (project / "toy.py").write_text((project / "toy.py").read_text() + CUBE)
     file = project / "rivals.yaml"
     text = file.read_text().replace("features:\n", FEATURES, 1).replace("variants:\n", ENSEMBLE, 1)
-    file.write_text(text.replace("  champion: weak\n", "  champion: blend\n", 1))
-    done = rivals("train", "--variant", "blend", cwd=project)
+    file.write_text(text.replace("  champion: weak\n", "  champion: spread\n", 1))
+    done = rivals("train", "--variant", "spread", cwd=project)
     assert done.returncode == 0, done.stderr
     bench = open_workspace(project)
-    assert bench.trained("blend").runtime == "fanout"
+    assert bench.trained("spread").runtime == "fanout"
     before = processes()
     server = serve(project, workers=1)
     (pid,) = processes() - before
@@ -117,7 +117,7 @@ def test_an_ensemble_answers_without_the_member_that_hangs_or_dies(project: Path
     def ask(number: int) -> bool:
         status, told, body = server.request("POST", INFER, infer(a_row(number)))
         assert status == 200, body
-        assert told["x-rivals-variant"] == "blend"
+        assert told["x-rivals-variant"] == "spread"
         return told.get("x-rivals-degraded") == "true"
 
     wait_until(lambda: not ask(0), 30, server.log)
@@ -129,6 +129,6 @@ def test_an_ensemble_answers_without_the_member_that_hangs_or_dies(project: Path
     wait_until(lambda: not ask(1), 60, server.log)  # it is started again
     assert pid not in processes()
     _, _, text = server.request("GET", "/metrics")
-    assert 'rivals_degraded_total{endpoint="toy",variant="blend",reason="partial"}' in str(text)
+    assert 'rivals_degraded_total{endpoint="toy",variant="spread",reason="partial"}' in str(text)
     server.stop()
     wait_until(lambda: not processes() - before, 10)
