@@ -240,6 +240,6 @@ def test_an_alert_reaches_a_webhook(world: World) -> None:
         posted = [json.loads(raw) for raw in list(world.hook.bodies)]
         return [one["labels"] for body in posted for one in body["alerts"] if body["receiver"] == "pages"]
 
-    wait_until(pages, 90, world.alertmanager.log)
+    wait_until(pages, 240, world.alertmanager.log)
     assert {"RivalsAvailabilityBurns", "RivalsObjectiveMissed"} & {one["alertname"] for one in pages()}
     assert pages()[0]["endpoint"] == "toy"
