@@ -73,11 +73,16 @@ class Exemplar(msgspec.Struct, array_like=True, frozen=True):
     time: float = 0.0
 
 
+SHED = ("busy", "deadline", "policy", "shadow")  # why something was not done
+
+
 class EndpointTally:
     """What one endpoint counts."""
 
     def __init__(self, counters: Counters, endpoint: str) -> None:
         self._counters, self._endpoint = counters, endpoint
+        for reason in SHED:  # from 0 on: a counter that begins at more is a rate of nothing to Prometheus
+            counters.place(series("rivals_shed_total", endpoint=endpoint, reason=reason))
         self._known: dict[tuple[str, Outcome], tuple[int, int, int, list[int], list[tuple[str, float] | None]]] = {}
 
     def request(self, variant: str, outcome: Outcome, seconds: float, about: str = "") -> None:
