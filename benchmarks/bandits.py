@@ -1,4 +1,7 @@
-"""Regret of the bandit policy on simulated endpoints, half of which drift: with the policies' own code and defaults.
+"""Regret of the bandit policy on simulated endpoints, some of which drift: with the policies' own code and defaults.
+
+Those that stand still are the seven of Auer, Cesa-Bianchi & Fischer (2002), Finite-time Analysis of the Multiarmed
+Bandit Problem, section 4, with their numbers: all of them, so that nobody chose.
 
 An endpoint answers 10,000 requests with rewards of 0 or 1. The policy learns after every hundred, from rewards that are
 a hundred requests late, and draws by its weights in between. Regret is what the best arm of the moment would have
@@ -49,11 +52,13 @@ def walk(seed: int, arms: int) -> Means:
 
 
 SIMULATIONS: Mapping[str, Means] = {
-    "two": stationary(0.6, 0.5),
-    "two good": stationary(0.9, 0.8),
-    "two rare": stationary(0.1, 0.04),
-    "three": stationary(0.5, 0.4, 0.3),
-    "three, one good": stationary(0.3, 0.3, 0.45),
+    "Auer 1": stationary(0.9, 0.6),
+    "Auer 2": stationary(0.9, 0.8),
+    "Auer 3": stationary(0.55, 0.45),
+    "Auer 11": stationary(0.9, *[0.6] * 9),
+    "Auer 12": stationary(0.9, 0.8, 0.8, 0.8, 0.7, 0.7, 0.7, 0.6, 0.6, 0.6),
+    "Auer 13": stationary(0.9, *[0.8] * 9),
+    "Auer 14": stationary(0.55, *[0.45] * 9),
     "the best falls": pieces((0.9, 0.8), (0.6, 0.8)),
     "they swap": pieces((0.6, 0.4), (0.4, 0.6)),
     "three take turns": pieces((0.6, 0.4, 0.4), (0.4, 0.6, 0.4), (0.4, 0.4, 0.6)),

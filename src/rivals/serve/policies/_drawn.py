@@ -21,14 +21,16 @@ from rivals.statistics.assignment import slot
 from rivals.values import SLOTS, Choice, Experience, Request, RoutingTable
 
 WHOLE = 2.0**64
+FLOORS = 0.04  # what the floors take together where none is named: more variants do not explore more
 
 
 class Drawn:
     """Draws among ``variants`` by ``table.state["weights"]``; all alike before anything was learned."""
 
-    def __init__(self, name: str, variants: Sequence[str], floor: float, every: float | str) -> None:
+    def __init__(self, name: str, variants: Sequence[str], floor: float | None, every: float | str) -> None:
         self.order = _names(name, variants)
         self.variants = frozenset(self.order)
+        floor = FLOORS / len(self.order) if floor is None else floor
         self.floor, self.every = number(name, "floor", floor), seconds(name, every)
         if not 0 < self.floor * len(self.order) <= 1:
             raise SpecError(

@@ -19,7 +19,7 @@ class Tallied(Drawn):
         name: str,
         variants: Sequence[str],
         half_life: float,
-        floor: float,
+        floor: float | None,
         every: float | str,
         low: float,
         high: float,

@@ -36,7 +36,7 @@ class Best(Drawn):
         dwell: int = 100,
         rest: int = 20_000,
         alpha: float = 0.01,
-        floor: float = 0.02,
+        floor: float | None = None,
         every: float | str = 60.0,
         low: float = 0.0,
         high: float = 1.0,

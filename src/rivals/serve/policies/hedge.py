@@ -31,7 +31,7 @@ class Hedge(Drawn):
         self,
         variants: Sequence[str],
         memory: float = 10_000,
-        floor: float = 0.02,
+        floor: float | None = None,
         every: float | str = 60.0,
         low: float = 0.0,
         high: float = 1.0,

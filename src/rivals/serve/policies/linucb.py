@@ -36,7 +36,7 @@ class Linucb(Drawn):
         width: float = 1.0,
         ridge: float = 1.0,
         half_life: float = 50_000,
-        floor: float = 0.02,
+        floor: float | None = None,
         every: float | str = 60.0,
         low: float = 0.0,
         high: float = 1.0,

@@ -17,8 +17,9 @@ class Thompson(Tallied):
 
     ``variants``: who takes part. ``half_life``: rewards after which one counts half; where the last ones, of the
     half-life ``recent``, say something else than all of them, only those are believed. ``floor``: the least share of
-    each. ``every``: how often it learns. ``low``, ``high``: the range of rewards (beyond it they are clipped); where no
-    reward was told, a labelled answer earns 1 less its loss. A unit counts once in a block; a failure earns nothing.
+    each, 4 % shared by all where it is not named. ``every``: how often it learns. ``low``, ``high``: the range of
+    rewards (beyond it they are clipped); where no reward was told, a labelled answer earns 1 less its loss. A unit
+    counts once in a block; a failure earns nothing.
 
     ``{use: thompson, with: {variants: [a, b]}}``; Thompson (1933), Raj & Kalyani, arXiv:1707.09727.
     """
@@ -28,7 +29,7 @@ class Thompson(Tallied):
         variants: Sequence[str],
         half_life: float = 5_000,
         recent: float = 300,
-        floor: float = 0.02,
+        floor: float | None = None,
         every: float | str = 60.0,
         low: float = 0.0,
         high: float = 1.0,

@@ -24,7 +24,7 @@ class Ucb(Tallied):
         variants: Sequence[str],
         width: float = 0.5,
         half_life: float = 5_000,
-        floor: float = 0.02,
+        floor: float | None = None,
         every: float | str = 60.0,
         low: float = 0.0,
         high: float = 1.0,
