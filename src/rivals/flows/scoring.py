@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +58,12 @@ def score_part(asked: Scoring) -> int:
         for table in _batches(part, needed):
             where = f"{Path(part.file).name}, rows {row} to {row + table.num_rows - 1}"
             made = _scored(table, opened, asked.keep, row, where)
-            writer = writer or pq.ParquetWriter(draft, made.schema, compression="zstd")
+            writer = writer or _writer(draft, made.schema, asked.keep)
             writer.write_table(made, row_group_size=BATCH)
             row += table.num_rows
         if writer is None:
             empty = _scored(_empty(part.file, needed), opened, asked.keep, row, Path(part.file).name)
-            writer = pq.ParquetWriter(draft, empty.schema, compression="zstd")
+            writer = _writer(draft, empty.schema, asked.keep)
     finally:
         if writer is not None:
             writer.close()
@@ -83,6 +84,12 @@ def schema_of(file: Path) -> pa.Schema:
         raise DataError(f"{file.name} cannot be read: {error}.") from error
 
 
+def _writer(draft: Path, schema: pa.Schema, keep: Sequence[str]) -> pq.ParquetWriter:
+    """Scores are rarely the same twice: looking for those that are takes longer than writing them down."""
+    return pq.ParquetWriter(draft, schema, compression="zstd", use_dictionary=list(keep))
+
+
+@lru_cache(maxsize=64)  # as many as a process meets: the parts of one batch name the same bundles
 def _open(folder: Path, digest: str) -> Predictor:
     return open_bundle(folder / digest, lambda one: folder / one, alone=_pipeline)
 
