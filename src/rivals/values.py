@@ -534,10 +534,10 @@ Why = Literal["drift", "quality", "schedule", "data", "hand"]  # what a training
 
 @dataclass(frozen=True, slots=True)
 class Retrain:
-    """Train new challengers on the rows from ``since`` on."""
+    """Train new challengers on the rows from ``since`` on; None: on everything so far."""
 
     why: Why
-    since: float
+    since: float | None
     reason: str
 
 

@@ -42,7 +42,7 @@ class Bank:
     def __len__(self) -> int:
         return len(self.target)
 
-    def where(self, kept: NDArray[np.bool_]) -> Bank:
+    def where(self, kept: NDArray[np.bool_] | NDArray[np.intp]) -> Bank:
         """Some of the rows."""
         arrays = ("ids", "fold", "target", "outputs", "weight", "time", "group")
         present: dict[str, Any] = {name: getattr(self, name) for name in arrays if getattr(self, name) is not None}

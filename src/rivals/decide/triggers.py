@@ -28,7 +28,7 @@ class Terms:
     """When a training may be asked for; durations in seconds, ``grown`` as a part of the rows last learned from."""
 
     on: Sequence[Why] = ("drift", "quality")
-    window: float = 90 * DAY
+    window: float | None = None  # the longest that is learned from; None: everything so far
     cooldown: float = 45 * DAY
     most: int = 4
     per: float = 365 * DAY
@@ -70,7 +70,7 @@ def consider(terms: Terms, past: Past, cause: Cause, now: float, *, rows: int = 
 
 def wanted(terms: Terms, past: Past, cause: Cause, now: float, *, rows: int = 0) -> Retrain | None:
     """The training that a trigger asks for, whatever may hold it."""
-    since = now - terms.window
+    since = since_of(terms, now)
     drifted = cause.trouble in {Trouble.WORLD, Trouble.INPUTS} and bool(cause.columns)
     if cause.trouble is Trouble.WORLD and "quality" in terms.on:
         return Retrain("quality", since, cause.reason)
@@ -97,7 +97,12 @@ def held(terms: Terms, past: Past, now: float) -> str:
 
 def by_hand(terms: Terms, past: Past, now: float, rows: int = 0) -> tuple[Past, Retrain]:
     """A person's own wish: nothing holds it."""
-    return begun(replace(past, failed=0), now, rows), Retrain("hand", now - terms.window, "a person asked for it")
+    return begun(replace(past, failed=0), now, rows), Retrain("hand", since_of(terms, now), "a person asked for it")
+
+
+def since_of(terms: Terms, now: float) -> float | None:
+    """The start of the rows that a training of this moment learns from; None: there is no first one."""
+    return None if terms.window is None else now - terms.window
 
 
 def begun(past: Past, now: float, rows: int = 0) -> Past:

@@ -41,7 +41,9 @@ from rivals.flows.workspace import Workspace
 from rivals.protocols import Source
 from rivals.registry.blobs import Blobs
 from rivals.registry.ledger import Entry, Ledger
+from rivals.registry.store import Store
 from rivals.serve.reconcile import publish_endpoint
+from rivals.spec.project import StoreSpec
 from rivals.spec.watching import RetrainSpec
 from rivals.values import Cause, Use
 
@@ -79,6 +81,11 @@ class Rehearsal(Workspace):
         folder = self.folder / ".rivals" / FOLDER
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
+
+    @cached_property
+    def store(self) -> Store:
+        """A store of its own. It is deleted before the next rehearsal, so nobody waits for the disk."""
+        return Store(self.store_url, lasting=False)
 
     @cached_property
     def blobs(self) -> Blobs:
@@ -135,7 +142,7 @@ def rehearse(workspace: Workspace) -> Rehearsal:
         }
     )  # fmt: skip
     tracking = spec.tracking.model_copy(update={"uri": None})  # a rehearsal is nothing that others should see
-    changed = spec.model_copy(update={"endpoint": alone, "tracking": tracking})
+    changed = spec.model_copy(update={"endpoint": alone, "tracking": tracking, "store": StoreSpec()})
     found = Rehearsal(changed, workspace.file, workspace.overlay, workspace.above)
     shutil.rmtree(found.state)
     del found.__dict__["state"]

@@ -34,7 +34,7 @@ def others_of(flown: Flown, say: Callable[[str], None] = lambda _: None) -> dict
         now = float(stream.time[rows[0]])
         known = stream.frame[stream.due <= now]
         frame = pd.concat([source, known[[name for name in source.columns if name in known]]]).drop_duplicates()
-        derived = derived_for(space, within(space, frame.reset_index(drop=True), -np.inf, now), number)
+        derived = derived_for(space, within(space, frame.reset_index(drop=True), None, now), str(number))
         division = derived.spec.data.split.model_copy(update={"folds": 1})
         data = derived.spec.data.model_copy(update={"split": division})
         report = train_project(replace(derived, spec=derived.spec.model_copy(update={"data": data})))

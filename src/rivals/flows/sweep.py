@@ -1,8 +1,10 @@
 """One training: every variant built anew on newer rows, and the challenger that the former champion makes with them.
 
-The challenger is an ensemble, half of it the former champion and half of it the mean of the new variants: what was
-learned before fades by halves, and no single training decides what is answered (Clemen, Combining forecasts, Int. J.
-of Forecasting 5, 1989). New variants have the number of the training in their names, as ``boosted.2``.
+Each variant is built on each window: a short one knows what is new and a long one what comes again, and nobody knows
+beforehand which is needed (Pesaran & Pick, Forecast combination across estimation windows, J. of Business & Economic
+Statistics 29, 2011). The challenger is an ensemble with equal parts of each window's mean, and a part of the former
+champion where ``former`` says so (Clemen, Combining forecasts, Int. J. of Forecasting 5, 1989). New variants have the
+number of the training in their names, and the window where it is not the longest: ``boosted.2.90d``.
 """
 
 from __future__ import annotations
@@ -83,29 +85,61 @@ def sweep(
     now: float,
     tell: Callable[[BuildEvent], None] = lambda _: None,
 ) -> Sweep:
-    """Build all variants that can be on the rows of ``frame`` from ``asked.since`` up to ``now``, and the challenger.
+    """Build all variants that can be on the rows from ``asked.since`` to ``now`` and on shorter windows; join them.
 
     Raises ``RivalsError`` where there is nothing to learn from; a variant that fails is told, and the others go on.
     """
     began, spent = time.monotonic(), _cpu()
-    rows = within(workspace, frame, asked.since, now)
-    derived = derived_for(workspace, rows, number)
-    report = train_project(derived, tell=tell)
-    built = tuple(one.variant for one in report.trained)
+    spans = _spans(workspace, frame, asked, now)
+    built: list[str] = []
+    failed: dict[str, str] = {}
+    groups: list[Group] = []
+    for suffix, rows in spans:
+        derived = derived_for(workspace, rows, f"{number}{suffix}")
+        report = train_project(derived, tell=tell)
+        names = [one.variant for one in report.trained]
+        built += names
+        failed |= report.failed
+        if names:
+            groups.append(Group(derived, rows, tuple(_near_the_best(derived, names))))
     challenger, weights = "", dict[str, float]()
-    if built:
-        names = _near_the_best(derived, built)
-        challenger, weights, verdict = _join(workspace, derived, prepare(rows, derived.spec.data), names, number)
+    if groups:
+        challenger, weights, verdict = _join(workspace, groups, number)
     else:
-        first = next(iter(report.failed.items()), ("no variant", "none is trained on the project's main rows"))
+        first = next(iter(failed.items()), ("no variant", "none is trained on the project's main rows"))
         verdict = Verdict("build", Status.ERROR, f"nothing could be built; {first[0]}: {first[1]}")
     return Sweep(
-        number, asked, now, len(rows), built, report.failed, challenger, verdict,
+        number, asked, now, len(spans[0][1]), tuple(built), failed, challenger, verdict,
         time.monotonic() - began, _cpu() - spent, weights,
     )  # fmt: skip
 
 
-def within(workspace: Workspace, frame: pd.DataFrame, since: float, now: float) -> pd.DataFrame:
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What one window came to: the project as its training saw it, its rows, and the variants that are good enough."""
+
+    derived: Workspace
+    rows: pd.DataFrame
+    names: tuple[str, ...]
+
+
+def _spans(workspace: Workspace, frame: pd.DataFrame, asked: Retrain, now: float) -> list[tuple[str, pd.DataFrame]]:
+    """Of each window the end of its variants' names and its rows, the longest first; windows alike are one."""
+    found = [("", within(workspace, frame, asked.since, now))]
+    shorter = [one for one in (workspace.endpoint.retrain or RetrainSpec()).window if isinstance(one, float)]
+    for length in sorted(shorter, reverse=True) if workspace.spec.data.time else ():
+        if asked.since is not None and now - length <= asked.since:
+            continue
+        try:
+            rows = within(workspace, frame, now - length, now)
+        except DataError:  # the newest rows are older than that: the longer windows have them
+            continue
+        if len(rows) < len(found[-1][1]):
+            found.append((f".{length / 86_400:g}d", rows))
+    return found
+
+
+def within(workspace: Workspace, frame: pd.DataFrame, since: float | None, now: float) -> pd.DataFrame:
     """The labelled rows of that time; all where the project names no time. Raises ``DataError`` where there is none."""
     data = workspace.spec.data
     kept = (
@@ -113,7 +147,9 @@ def within(workspace: Workspace, frame: pd.DataFrame, since: float, now: float) 
     )
     if data.time:
         moments = seconds_of(frame[data.time], data.time)
-        kept &= (moments >= since) & (moments <= now)
+        kept &= moments <= now
+        if since is not None:
+            kept &= moments >= since
     if not kept.any():
         raise DataError(f"No row with a {data.target!r} lies in the window that a training would learn from.")
     return frame[kept].reset_index(drop=True)
@@ -122,7 +158,7 @@ def within(workspace: Workspace, frame: pd.DataFrame, since: float, now: float) 
 # -- the new variants ----------------------------------------------------------------------------------------
 
 
-def _kept(workspace: Workspace, rows: pd.DataFrame, number: int) -> Path:
+def _kept(workspace: Workspace, rows: pd.DataFrame, number: str) -> Path:
     """The rows as a file of this training, so that it can be reproduced."""
     folder = workspace.state / "retrain"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -134,7 +170,7 @@ def _kept(workspace: Workspace, rows: pd.DataFrame, number: int) -> Path:
     return file
 
 
-def derived_for(workspace: Workspace, rows: pd.DataFrame, number: int) -> Workspace:
+def derived_for(workspace: Workspace, rows: pd.DataFrame, number: str) -> Workspace:
     """The project as this training sees it: these rows, all of them learned from; variants by new names.
 
     Raises ``RivalsError`` where there is no variant to train.
@@ -169,29 +205,28 @@ def _near_the_best(derived: Workspace, built: Sequence[str]) -> list[str]:
 # -- the challenger --------------------------------------------------------------------------------------------
 
 
-def _join(
-    workspace: Workspace, derived: Workspace, rows: Rows, names: Sequence[str], number: int
-) -> tuple[str, dict[str, float], Verdict]:
+def _join(workspace: Workspace, groups: Sequence[Group], number: int) -> tuple[str, dict[str, float], Verdict]:
     """The challenger by its name, the parts of its members, and what the gate says of it."""
+    derived = groups[0].derived
+    rows = prepare(groups[0].rows, derived.spec.data)
     table, former = workspace.table(), (workspace.endpoint.retrain or RetrainSpec()).former
     champion = next(Version(arm.variant, arm.digest) for arm in table.arms if arm.variant == table.champion)
-    new = [workspace.trained(name) for name in names]
+    new = [[workspace.trained(name) for name in one.names] for one in groups]
     members, weights = _members(workspace, champion, new, former)
     name = f"retrained.{number}"
-    banks = [banked(workspace, one) for one in new]
-    honest = _honest(workspace, champion, rows, banks, former)
+    honest = _honest(workspace, champion, rows, [[banked(workspace, one) for one in few] for few in new], former)
     bundle = write_ensemble(
         workspace.blobs.folder, members, Use("mean", {"weights": weights}),
         rows.inputs[_inputs(workspace, members)], runtime=predictor, opener=workspace.blobs.path,
         lineage=_lineage(derived, rows, name),
     )  # fmt: skip
-    verdict = _judged(workspace, derived, honest, names)
+    verdict = _judged(workspace, groups, honest)
     _register(workspace, derived, (name, members, weights), bundle, honest, len(rows))
     return name, weights, verdict
 
 
 def _members(
-    workspace: Workspace, champion: Version, new: Sequence[Trained], former: float
+    workspace: Workspace, champion: Version, new: Sequence[Sequence[Trained]], former: float
 ) -> tuple[dict[str, str], dict[str, float]]:
     """Digests and weights. Of a champion that is a mean itself the members go on, each with its part."""
     manifest = read_manifest(workspace.blobs.path(champion.digest))
@@ -201,24 +236,24 @@ def _members(
         whole = sum(said.values())
         parts = {name: (digest, said.get(name, 0.0) / whole) for name, digest in manifest.members.items()}
     each = {name: (digest, part * former) for name, (digest, part) in parts.items()}
-    each |= {one.variant: (one.digest, (1 - former) / len(new)) for one in new}
+    each |= {one.variant: (one.digest, (1 - former) / len(new) / len(few)) for few in new for one in few}
     kept = {name: one for name, one in each.items() if one[1] >= LEAST_PART}
     whole = sum(part for _, part in kept.values())
     return {name: digest for name, (digest, _) in kept.items()}, {name: one[1] / whole for name, one in kept.items()}
 
 
 def _honest(
-    workspace: Workspace, champion: Version, rows: Rows, banks: Sequence[Bank], former: float
+    workspace: Workspace, champion: Version, rows: Rows, banks: Sequence[Sequence[Bank]], former: float
 ) -> tuple[Bank, NDArray[np.float64]]:
     """What the challenger would have said of rows that none of its parts was fitted on, and what the champion said."""
     manifest = read_manifest(workspace.blobs.path(champion.digest))
     until = float(manifest.lineage.get("trained_until", -np.inf))
-    first = banks[0]
-    known = first.where(first.time > until) if first.time is not None else first.where(np.zeros(len(first), bool))
-    if not len(known):
+    fresh = [_latest(few, until) for few in banks]
+    shared = min(len(one) for one in fresh)  # windows end alike, and each has the latest rows of the longer ones
+    known = fresh[0].where(np.arange(len(fresh[0])) >= len(fresh[0]) - shared)
+    if not shared:
         return known, known.outputs
-    fresh = first.time > until  # type: ignore[operator]  # there is a time where some are kept
-    new = np.mean([one.outputs[fresh] for one in banks], axis=0)
+    new = np.mean([one.outputs[len(one) - shared :] for one in fresh], axis=0)
     places = {one: place for place, one in enumerate(rows.ids.tolist())}
     asked = rows.inputs.iloc[[places[one] for one in known.ids.tolist()]]
     opened = open_bundle(workspace.blobs.path(champion.digest), workspace.blobs.path)
@@ -226,11 +261,22 @@ def _honest(
     return replace(known, outputs=former * said + (1 - former) * new), said
 
 
-def _judged(
-    workspace: Workspace, derived: Workspace, honest: tuple[Bank, NDArray[np.float64]], names: Sequence[str]
-) -> Verdict:
+def _latest(banks: Sequence[Bank], until: float) -> Bank:
+    """The mean of what the variants of a window said of the rows after ``until``, in the order of time."""
+    first = banks[0]
+    if first.time is None:
+        return first.where(np.zeros(len(first), bool))
+    order = np.argsort(first.time, kind="stable")
+    order = order[first.time[order] > until]
+    said = replace(first, outputs=np.mean([one.outputs for one in banks], axis=0))
+    return said.where(order)
+
+
+def _judged(workspace: Workspace, groups: Sequence[Group], honest: tuple[Bank, NDArray[np.float64]]) -> Verdict:
     """The backtest's word; or that of the project's gate, where it keeps a new member from going live."""
-    for name in names if derived.spec.gate else ():
+    for derived, name in ((one.derived, name) for one in groups for name in one.names):
+        if not derived.spec.gate:
+            continue
         report = gate_project(derived, name)
         if report.status is Status.FAIL:
             told = "; ".join(f"{one.judge}: {one.reason}" for one in report.verdicts if one.status is Status.FAIL)

@@ -77,7 +77,7 @@ def terms(workspace: Workspace) -> Terms:
     """What ``endpoint.retrain`` says, as the triggers read it."""
     wish = workspace.endpoint.retrain or RetrainSpec()
     return Terms(
-        wish.on, wish.window, wish.cooldown, wish.budget.most, wish.budget.per, wish.failures, wish.every, wish.grown
+        wish.on, wish.longest, wish.cooldown, wish.budget.most, wish.budget.per, wish.failures, wish.every, wish.grown
     )
 
 

@@ -20,8 +20,11 @@ class Database:
     Every method raises ``StoreAway`` where the database does not answer.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, lasting: bool = True) -> None:
+        """``lasting``: what was written outlives a power cut; a rehearsal is only begun again."""
         self._engine = revisions.open_store(url)
+        if not lasting:
+            engine.unsynced(self._engine)
 
     @property
     def engine(self) -> sa.Engine:

@@ -56,29 +56,50 @@ def as_retrain(value: object) -> object:
     return {"on": value} if isinstance(value, (list, tuple)) else value
 
 
+ALL = "all"
+
+
+def as_windows(value: object) -> object:
+    """``90d`` or ``[90d, all]`` -> durations in seconds, or ``all``."""
+    many = value if isinstance(value, (list, tuple)) else (value,)
+    return tuple(one if one == ALL else as_seconds(one) for one in many)
+
+
+WRITTEN_WINDOW = {"anyOf": [*WRITTEN_SECONDS["anyOf"], {"const": ALL}]}
+WRITTEN_WINDOWS = {"anyOf": [*WRITTEN_WINDOW["anyOf"], {"type": "array", "minItems": 1, "items": WRITTEN_WINDOW}]}
+Length = Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["all"]
+
+
 class RetrainSpec(Part):
     """When new challengers are trained by themselves, on which rows, and what they join.
 
-    The defaults are reasoned out in docs/decisions/0029.
+    The defaults are reasoned out in docs/decisions/0049.
     """
 
     on: tuple[Literal["drift", "quality", "schedule", "data"], ...] = ("drift", "quality")
     window: Annotated[
-        float, BeforeValidator(as_seconds), Field(gt=0, allow_inf_nan=False), WithJsonSchema(WRITTEN_SECONDS)
-    ] = 90 * 86400.0  # of rows that are learned from, up to now
-    cooldown: Seconds = 45 * 86400.0  # since the last training: half of what is learned from is new
+        tuple[Length, ...], BeforeValidator(as_windows), Field(min_length=1), WithJsonSchema(WRITTEN_WINDOWS)
+    ] = (90 * 86400.0, ALL)  # of rows that are learned from, up to now: each variant is built on each
+    cooldown: Seconds = 45 * 86400.0  # since the last training: half of the newest rows are new
     budget: TrainingsSpec = TrainingsSpec()
     failures: int = Field(default=3, ge=1)  # in a row; then a person has to look
     every: Seconds | None = None  # of the schedule
     grown: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5  # of data: by this part of what was learned from
     rows: Literal["source", "exposures"] = "source"  # where they come from
-    former: Annotated[Share, Field(lt=1)] = 0.5  # the former champion's part in the challenger
+    former: Annotated[Share, Field(lt=1)] = 0.25  # the former champion's part in the challenger
 
     @model_validator(mode="after")
     def _a_schedule(self) -> RetrainSpec:
         if ("schedule" in self.on) != (self.every is not None):
             raise ValueError("a schedule is 'on: [schedule]' and 'every', as 30d; one of the two is missing")
+        if len(set(self.window)) < len(self.window):
+            raise ValueError("window names one length twice")
         return self
+
+    @property
+    def longest(self) -> float | None:
+        """The longest window in seconds; None: everything so far."""
+        return None if ALL in self.window else max(one for one in self.window if isinstance(one, float))
 
 
 class MonitoringSpec(Part):
