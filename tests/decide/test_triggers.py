@@ -26,10 +26,11 @@ def test_one_bad_variant_a_broken_column_or_late_labels_are_no_reason_to_train(t
     assert asked(TERMS, FRESH, Cause(trouble, "told", (), ("hour",)), 300) is None
 
 
-def test_a_changed_world_asks_for_the_window_that_ends_now() -> None:
+def test_a_changed_world_asks_for_the_rows_that_end_now() -> None:
     told = "every variant got worse"
-    assert asked(TERMS, FRESH, WORLD, 100) == Retrain("quality", 10 * DAY, told)
-    assert asked(Terms(on=("drift",)), FRESH, WORLD, 100) == Retrain("drift", 10 * DAY, told)
+    assert asked(Terms(window=90 * DAY), FRESH, WORLD, 100) == Retrain("quality", 10 * DAY, told)
+    assert asked(TERMS, FRESH, WORLD, 100) == Retrain("quality", None, told)  # everything so far
+    assert asked(Terms(on=("drift",)), FRESH, WORLD, 100) == Retrain("drift", None, told)
     assert asked(Terms(on=("drift",)), FRESH, replace(WORLD, columns=()), 100) is None
 
 

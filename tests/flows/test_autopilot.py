@@ -105,4 +105,4 @@ def test_a_list_of_triggers_is_a_whole_wish() -> None:
     assert spec.endpoint is not None
     assert spec.endpoint.retrain is not None
     assert spec.endpoint.retrain.on == ("drift", "quality")
-    assert spec.endpoint.retrain.window == 90 * DAY
+    assert spec.endpoint.retrain.window == (90 * DAY, "all")

@@ -15,6 +15,7 @@ import pandas as pd
 
 from rivals import plugins
 from rivals.decide import triggers
+from rivals.decide.judges.failures import questions_needed
 from rivals.errors import RivalsError
 from rivals.flows import fences, triggered
 from rivals.flows.begin import clock_of, start_rollout
@@ -28,6 +29,7 @@ from rivals.registry.ledger import Ledger
 from rivals.spec.watching import RetrainSpec
 from rivals.values import Cause, Notify, Retrain, Status, Trouble, Use
 
+SLACK = 1.5  # of the time in which so many questions usually come
 CHANGED = {"drift", "quality"}  # reasons that speak against the champion
 Tell = Callable[[BuildEvent], None]
 
@@ -101,8 +103,9 @@ def retrain(
 
 def _roll_out(workspace: Workspace, found: Sweep, now: float) -> Sweep:
     proven = found.verdict.status is Status.PASS or found.asked.why in CHANGED
+    waiting = patient(workspace, now)
     try:
-        start_rollout(without_harm(workspace) if proven else workspace, found.challenger, by="retrain")
+        start_rollout(without_harm(waiting) if proven else waiting, found.challenger, by="retrain")
     except RivalsError as error:
         triggered.failed(workspace, "retrain.refused", now, {"challenger": found.challenger, "reason": str(error)})
         return replace(found, verdict=replace(found.verdict, status=Status.FAIL, reason=str(error)))
@@ -121,6 +124,23 @@ def without_harm(workspace: Workspace) -> Workspace:
     )
     changed = endpoint.model_copy(update={"rollout": endpoint.rollout.model_copy(update={"judges": judges})})
     return replace(workspace, spec=workspace.spec.model_copy(update={"endpoint": changed}))
+
+
+def patient(workspace: Workspace, now: float) -> Workspace:
+    """The project with a deadline that its traffic can meet; one that the project file names stays as it is.
+
+    The judge of failures needs some hundred questions that went well, and on little traffic no challenger could show so
+    many in a fortnight: every one would be held, and trainings end after a few of these.
+    """
+    wish = workspace.endpoint.rollout
+    if "deadline" in wish.model_fields_set or not any(one.name == "failures" for one in wish.judges):
+        return workspace
+    needed = questions_needed(wish.risk.failure_limit, wish.risk.alpha)
+    asked = workspace.store.units_asked(workspace.endpoint.name, now - wish.deadline, now, most=2 * needed)
+    deadline = SLACK * wish.deadline * needed / asked if asked else wish.deadline
+    changed = wish.model_copy(update={"deadline": max(wish.deadline, deadline)})
+    endpoint = workspace.endpoint.model_copy(update={"rollout": changed})
+    return replace(workspace, spec=workspace.spec.model_copy(update={"endpoint": endpoint}))
 
 
 def read_rows(workspace: Workspace) -> pd.DataFrame:

@@ -101,6 +101,13 @@ class Answered(Database):
             for row, label in zip(found, labels, strict=True)
         ]
 
+    def units_asked(self, endpoint: str, start: float, end: float, most: int) -> int:
+        """How many units clients asked for in the time [start, end), counted up to ``most``."""
+        one = schema.exposures.c
+        query = sa.select(one.unit).where(one.endpoint == endpoint, one.time >= start, one.time < end)
+        units = query.where(one.shadow.is_(False)).distinct().limit(most).subquery()
+        return int(self._one(sa.select(sa.func.count()).select_from(units)) or 0)
+
     def labelled(
         self, endpoint: str, variant: str, start: float = -math.inf, end: float = math.inf
     ) -> tuple[NDArray[np.float64], NDArray[Any]]:

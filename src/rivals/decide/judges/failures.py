@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from rivals.decide.proof import Budget, figure
+from rivals.statistics.eprocess import RateLimit, on_answers
 from rivals.values import Counts, Evidence, Status, Verdict
 
 
@@ -58,6 +59,18 @@ class Failures:
         return Verdict(
             "failures", status, reason, {name: value for name, value in figures.items() if not math.isnan(value)}
         )
+
+
+def questions_needed(limit: float, alpha: float) -> int:
+    """How many questions in a row have to go well until a failure rate under the limit is proven."""
+    proof, low, high = Budget("failures", alpha, 1, ways=2).proof, 0, 1
+    while on_answers(RateLimit(), high, failed=False, limit=limit).under < proof:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        enough = on_answers(RateLimit(), middle, failed=False, limit=limit).under >= proof
+        low, high = (low, middle) if enough else (middle, high)
+    return high
 
 
 def _shared(evidence: Evidence) -> bool:
