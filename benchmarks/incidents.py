@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
+import math
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -317,23 +320,41 @@ def _values(column: pd.Series, is_text: bool) -> np.ndarray:
     return column.to_numpy(float)
 
 
-def tried(many: int, seed: int = 0, worlds: int = 8, say: Callable[[str], None] = print) -> dict[str, Counter]:
-    """So many incidents, the kinds and the worlds in turn; the confusion table, and days to the right answer."""
+def tried(
+    many: int, seed: int = 0, worlds: int = 8, say: Callable[[str], None] = print,
+    kept: Path | None = None, seconds: float = math.inf,
+) -> dict[str, Counter]:  # fmt: skip
+    """So many incidents, the kinds and the worlds in turn; the confusion table, and days to the right answer.
+
+    Each answer is a line of the file ``kept``; those that stand there are not tried again, and after so many
+    ``seconds`` no other is begun.
+    """
     places: Sequence[World] = [generated(i) for i in range(worlds)]
     real = flights()
+    known = [json.loads(line) for line in kept.read_text().splitlines()] if kept and kept.exists() else []
+    done = {one["index"]: one for one in known if one["seed"] == seed}
+    until = time.monotonic() + seconds
     table: dict[str, Counter] = {f"{half}: {kind}": Counter() for half in ("generated", "flights") for kind in KINDS}
     delays: list[int] = []
     for index in range(many):
         kind = list(KINDS)[index // 2 % len(KINDS)]
-        where = places[index // 2 // len(KINDS) % len(places)] if index % 2 == 0 else real
-        rng = np.random.default_rng([seed, index])
-        remedy, reason, day = run(where, drawn(kind, where, rng), rng)
-        answer = remedy.value if day >= 0 else "too early"
+        if index not in done:
+            if time.monotonic() >= until:
+                break
+            where = places[index // 2 // len(KINDS) % len(places)] if index % 2 == 0 else real
+            rng = np.random.default_rng([seed, index])
+            remedy, reason, day = run(where, drawn(kind, where, rng), rng)
+            answer = remedy.value if day >= 0 else "too early"
+            done[index] = {"seed": seed, "index": index, "answer": answer, "day": day}
+            if kept:
+                with kept.open("a") as stream:
+                    stream.write(json.dumps(done[index]) + "\n")
+            if answer != KINDS[kind].value:
+                say(f"  {where.name}, {kind}: {answer} on day {day}: {reason}")
+        answer, day = done[index]["answer"], done[index]["day"]
         table[f"{'generated' if index % 2 == 0 else 'flights'}: {kind}"][answer] += 1
-        if answer == KINDS[kind].value and remedy is not Remedy.IGNORE:
+        if answer == KINDS[kind].value and KINDS[kind] is not Remedy.IGNORE:
             delays.append(day + 1)
-        if answer != KINDS[kind].value:
-            say(f"  {where.name}, {kind}: {answer} on day {day}: {reason}")
     table["days to a right remedy"] = Counter({"median": int(np.median(delays))} if delays else {})
     return table
 
@@ -359,11 +380,15 @@ def main() -> None:
     parser.add_argument("--incidents", type=int, default=1_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quiet", action="store_true", help="do not tell each wrong answer")
+    parser.add_argument("--keep", type=Path, help="a file of answers: what stands there is not tried again")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="begin none after so many")
     asked = parser.parse_args()
-    table = tried(asked.incidents, asked.seed, say=(lambda _: None) if asked.quiet else print)
+    say = (lambda _: None) if asked.quiet else print
+    table = tried(asked.incidents, asked.seed, say=say, kept=asked.keep, seconds=asked.seconds)
     print(shown(table))
+    tried_so_far = sum(found.total() for name, found in table.items() if ": " in name)
     print(
-        f"right: {right(table):.1%} of {asked.incidents}; median days to a right remedy: {table['days to a right remedy']['median']}"
+        f"right: {right(table):.1%} of {tried_so_far}; median days to a right remedy: {table['days to a right remedy']['median']}"
     )
     sys.exit(right(table) < 0.9)
 

@@ -432,6 +432,15 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class SliceLoss:
+    """The mean loss of a slice over the latest windows, and in the last one (None: it had no label there)."""
+
+    rows: int
+    loss: float
+    cohort: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Quality:
     """How good one variant was in one window: losses, of which less is better.
 
@@ -453,6 +462,9 @@ class Quality:
     log_biased: float = 0.0
     start: float = 0.0
     end: float = 0.0
+    cohort: float = math.nan  # the loss of the last window's rows alone
+    calibration: float = math.nan  # expected calibration error of the chances as said, over the rows of ``now``
+    slices: dict[str, SliceLoss] = field(default_factory=dict)  # of declared columns, as "carrier=UA"
 
 
 class Trouble(StrEnum):

@@ -15,6 +15,7 @@ from rivals.app.show_drift import drift_text
 from rivals.build.reference import HeldOut, number, sketch, text
 from rivals.bundles import REFERENCE, folder_digest
 from rivals.errors import SpecError
+from rivals.flows.drift import _metrics as recorded
 from rivals.flows.drift import gauges, is_due, look, qualities, watch_of
 from rivals.flows.drift_report import drifted, write_report
 from rivals.flows.serve import endpoint_config, first_table
@@ -207,6 +208,27 @@ def test_a_world_that_turned_asks_for_retraining(site) -> None:
     found = next(each for each in one.look() if each.cause.remedy is not Remedy.IGNORE)
     assert found.cause.trouble is Trouble.WORLD
     assert set(found.cause.variants) == {"old", "new"}
+
+
+def test_quality_is_told_by_window_by_slice_and_as_calibration(site, tmp_path: Path) -> None:
+    one = site(WATCHED + ", rollout: {slices: [color]}")
+    for day in range(10):
+        one.day(turned=day == 9)
+    last = next(each for each in reversed(one.look()) if each.judged)
+    found = next(each for each in last.qualities if each.variant == "old")
+    assert found.cohort > found.now  # the last day went badly, the six before did not
+    assert found.slices
+    assert sum(each.rows for each in found.slices.values()) == pytest.approx(7 * ROWS, rel=0.01)
+    whole = sum(each.rows * each.loss for each in found.slices.values()) / sum(e.rows for e in found.slices.values())
+    assert whole == pytest.approx(found.now)
+    assert 0 < found.calibration < 0.2
+    told = recorded(last, "old")
+    assert {"live_cohort_brier", "live_calibration_error"} <= set(told)
+    assert all(f"live_brier/{name.replace('=', '_')}" in told for name in found.slices)
+    page = write_report(drifted(one.workspace), tmp_path / "drift.html").read_text()
+    assert "By slice" in page
+    assert "Calibration error" in page
+    assert "color=" in page
 
 
 def test_labels_that_stay_away_are_waited_for(site) -> None:

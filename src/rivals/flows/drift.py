@@ -193,7 +193,7 @@ def _judged(
     workspace: Workspace, watch: Watch, known: Mapping[str, Met], rows: Sequence[Heard], span: tuple[float, float]
 ) -> Watch:
     met = {name: one.judged for name, one in known.items() if one.judged is not None}
-    found = watched.blocks(rows, known, *span)
+    found = watched.blocks(rows, known, *span, workspace.endpoint.rollout.slices)
     log.debug("drift.judged endpoint=%s variants=%d", workspace.endpoint.name, len(found))
     return replace(watch, records=advance(watch.records, found, met))
 
@@ -307,8 +307,16 @@ def _metrics(one: Look, variant: str) -> dict[str, float]:
             "live_answered": float(each.answered),
             "live_labelled": float(each.labelled),
             "live_evidence_worse": each.log_worse,
+            f"live_cohort_{each.metric}": each.cohort,
+            "live_calibration_error": each.calibration,
+            **{f"live_{each.metric}/{_named(name)}": one.loss for name, one in each.slices.items()},
         }
     return {name: value for name, value in found.items() if not math.isnan(value)}
+
+
+def _named(slice_: str) -> str:
+    """A slice as a part of a metric's name in MLflow, which takes few signs."""
+    return "".join(one if one.isascii() and (one.isalnum() or one in "_-. ") else "_" for one in slice_)[:100]
 
 
 def _key(workspace: Workspace) -> str:

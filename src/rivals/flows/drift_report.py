@@ -16,6 +16,7 @@ from rivals.flows.drift import Look, Watch, look, watch_of, wish_of
 from rivals.flows.workspace import Workspace
 from rivals.values import Cause, Finding, Quality, Remedy, Trouble
 
+COHORTS = (("Of each window alone", "cohort"), ("Calibration error", "calibration"))
 SHOWN = 8  # columns in one plot: those that drifted most
 DAY = 86_400.0
 REMEDIES = {
@@ -89,6 +90,7 @@ def render(found: Drifted) -> str:
         _drift(found),
         _courses(found),
         _quality(found),
+        _sliced(found),
         _history(found),
         _quiet(found),
     ]
@@ -193,14 +195,31 @@ def _quality(found: Drifted) -> str:
 def _lives(found: Drifted) -> list[str]:
     """Loss by time, on labels and foreseen, a figure each."""
     figures = []
-    for caption, value in (("On labels", "now"), ("Foreseen without labels", "expected"), ("Bias", "bias")):
-        lines = []
+    for caption, value in (("On labels", "now"), ("Foreseen without labels", "expected"), ("Bias", "bias"), *COHORTS):
+        lines: list[Line] = []
         for name in (one.variant for one in found.qualities):
             seen = [(one.end, each) for one in found.looks if one.judged for each in one.qualities]
             lines += _line(name, [(end, getattr(each, value)) for end, each in seen if each.variant == name], found)
         if lines:
-            figures.append(plot(caption, "days ago", found.qualities[0].metric if value != "bias" else "bias", lines))
+            figures.append(
+                plot(
+                    caption, "days ago", value if value in {"bias", "calibration"} else found.qualities[0].metric, lines
+                )
+            )
     return figures
+
+
+def _sliced(found: Drifted) -> str:
+    """Loss by variant and declared slice, where slices are declared."""
+    rows = [
+        [quality.variant, name, str(one.rows), f"{one.loss:.4g}", "" if one.cohort is None else f"{one.cohort:.4g}"]
+        for quality in found.qualities
+        for name, one in sorted(quality.slices.items(), key=lambda each: -each[1].loss)
+    ]
+    if not rows:
+        return ""
+    metric = found.qualities[0].metric
+    return section("By slice", table(["variant", "slice", "labelled", f"{metric}, rolling", "last window"], rows))
 
 
 def _line(name: str, points: Sequence[tuple[float, float]], found: Drifted) -> list[Line]:

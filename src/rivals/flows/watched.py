@@ -187,16 +187,25 @@ def rewards(
     return found, after
 
 
-def blocks(rows: Sequence[Heard], known: Mapping[str, Met], start: float, end: float) -> dict[str, Block]:
-    """How good each variant was, where it says how it was on held-out rows."""
+def blocks(
+    rows: Sequence[Heard], known: Mapping[str, Met], start: float, end: float, columns: Sequence[str] = ()
+) -> dict[str, Block]:
+    """How good each variant was, where it says how it was on held-out rows; by the values of these columns, too."""
     found = {}
     shapes = sketches(known)
     for name, one in known.items():
         mine = [row for row in rows if row.variant == name]
         if mine and one.judged is not None:
             outputs, labels = np.array([row.output for row in mine]), [row.label for row in mine]
-            found[name] = block(one.judged, outputs, labels, start, end, _codes(mine, one, shapes))
+            found[name] = block(
+                one.judged, outputs, labels, start, end, _codes(mine, one, shapes), _slices(mine, columns)
+            )
     return found
+
+
+def _slices(rows: Sequence[Heard], columns: Sequence[str]) -> list[list[str]]:
+    """Of each row the slices it falls into; of what was not captured none."""
+    return [[f"{name}={row.asked[name]}" for name in columns if row.asked and name in row.asked] for row in rows]
 
 
 def _codes(rows: Sequence[Heard], one: Met, shapes: Mapping[str, Sketch]) -> dict[str, NDArray[np.int64]]:

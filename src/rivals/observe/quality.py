@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rivals.observe.cohorts import Bins, by_slice, calibration_error, reliability, slice_losses
 from rivals.observe.outcomes import LOSSES, Metric
 from rivals.statistics.conformal import Course, step
 from rivals.statistics.losses import Floats
@@ -42,6 +43,8 @@ class Block:
     expected: float = math.nan
     loss: float = math.nan
     bias: float = math.nan
+    reliability: Bins = ()
+    slices: dict[str, tuple[int, float]] = field(default_factory=dict)  # labelled rows and summed loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +80,12 @@ def block(
     start: float,
     end: float,
     codes: Mapping[str, NDArray[np.int64]] | None = None,
+    slices: Sequence[Sequence[str]] = (),
 ) -> Block:
-    """A block from a variant's answers (rows, k) and their labels (None: none). ``codes``: cells of inputs, for DLE."""
+    """A block from a variant's answers (rows, k) and their labels (None: none).
+
+    ``codes``: cells of inputs, for DLE; ``slices`` (rows,): the declared ones that each row falls into.
+    """
     rows = len(outputs)
     if not rows:
         return Block(start, end, 0, 0, math.nan)
@@ -91,7 +98,12 @@ def block(
     loss = losses(judged, outputs[known], happened[known])
     truth = _truth(judged, outputs[known], happened[known])
     bias = float((truth - said[known]).mean()) / scale
-    return replace(found, expected=float(expected[known].mean()), loss=float(loss.mean()), bias=bias)
+    sliced = by_slice(loss, [slices[row] for row in np.flatnonzero(known)]) if len(slices) else {}
+    bins = reliability(_chance(outputs[known]), truth) if judged.labels else ()
+    return replace(
+        found, expected=float(expected[known].mean()), loss=float(loss.mean()), bias=bias, reliability=bins,
+        slices=sliced,
+    )  # fmt: skip
 
 
 def losses(judged: Judged, outputs: Floats, happened: Floats) -> Floats:
@@ -153,6 +165,9 @@ def quality(name: str, record: Record, judged: Judged) -> Quality:
         max(0.0, max(record.above.log_e, record.below.log_e) - math.log(2)),
         some[0].start if some else newest.start,
         newest.end,
+        newest.loss,
+        calibration_error([one.reliability for one in some]),
+        slice_losses([one.slices for one in some]),
     )
 
 
@@ -201,6 +216,12 @@ def _expected(judged: Judged, outputs: Floats, codes: Mapping[str, NDArray[np.in
         each += chances[:, label] * losses(judged, outputs, np.full(len(outputs), float(label)))
     place = np.full(len(outputs), 1) if outputs.shape[1] == 2 else outputs.argmax(axis=1)  # noqa: PLR2004 -- labels
     return each, chances[np.arange(len(outputs)), place], 1.0
+
+
+def _chance(outputs: Floats) -> Floats:
+    """What a label was said to come with: the second of two, or the one that was said."""
+    chance: Floats = outputs[:, 1] if outputs.shape[1] == 2 else outputs.max(axis=1)  # noqa: PLR2004 -- labels
+    return np.clip(chance, 0.0, 1.0)
 
 
 def _truth(judged: Judged, outputs: Floats, happened: Floats) -> Floats:
