@@ -19,7 +19,7 @@ EXTRAS = {
     "sklearn": "build", "pandas": "build", "pyarrow": "build", "lightgbm": "build",
     "mlflow": "build", "skl2onnx": "build", "skops": "build", "scipy": "build", "onnx": "build", "onnxmltools": "build",
     "threadpoolctl": "build", "optuna": "build", "hyperopt": "tune", "cmaes": "tune", "ray": "ray",
-    "deltalake": "lake", "psycopg": "postgres", "opentelemetry": "otel",
+    "deltalake": "lake", "psycopg": "postgres", "cryptography": "release", "opentelemetry": "otel",
     "xgboost": "boosting", "catboost": "boosting", "torch": "torch", "skorch": "torch",
 }  # fmt: skip
 

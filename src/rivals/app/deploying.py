@@ -14,6 +14,7 @@ Files = Annotated[list[Path], typer.Argument(help="YAML or JSON files, or folder
 
 def add_to(app: typer.Typer) -> None:
     """Give ``app`` these verbs."""
+    verb(app)(release)
     verb(app)(deploy)
     verb(app, "import", project=False)(import_)
     verb(app, project=False)(lint)
@@ -27,17 +28,37 @@ def deploy(
     state: Annotated[Path | None, typer.Option("--from", help="What `rivals import` wrote, not the project.")] = None,
     option: Annotated[list[str] | None, typer.Option("--with", help="key=value for the target; repeatable.")] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Also run the platform's own command.")] = False,
+    env: Annotated[str | None, typer.Option("--env", help="One of deploy.environments: its alias moves there.")] = None,
 ) -> None:
     """Write the endpoint in a platform's words (docs/deploying.md)."""
     from rivals.flows import deploy as flow
+    from rivals.flows.release import may_enter, vouched
 
     use = flow.use_of(target, option or ())
     folder = out or Path("deploy") / target
     deployment = flow.deployment_of(call.workspace, variant) if state is None else flow.import_files([state])
-    files = flow.render(deployment, use, folder)
+    here = state is None or any(one.exists() for one in call.file)  # a state from elsewhere needs no project
+    evidence = vouched(call.workspace, deployment) if here else {}
+    version = may_enter(call.workspace, deployment, env, variant) if env else None
+    files = flow.render(deployment, use, folder, evidence)
     if apply:
         flow.apply(use, folder)
+    if env and version:
+        call.workspace.tracker.alias(env, version)
     call.show({"folder": str(folder), "files": files}, "\n".join(f"{folder}/{name}" for name in files))
+
+
+def release(
+    call: Call,
+    variant: Annotated[str, typer.Argument(help="One that the gate let pass.")],
+    key: Annotated[Path, typer.Option("--key", help="The private key: Ed25519, PEM.")],
+    by: Annotated[str, typer.Option("--by", help="Who releases it; the user if not said.")] = "",
+) -> None:
+    """Sign a bundle with what vouches for it: who, commit, data, gate, packages (docs/release.md)."""
+    from rivals.flows.release import release as flow
+
+    done = flow(call.workspace, variant, key, by)
+    call.show(done, f"{done.variant} (version {done.number}, bundle {done.digest[:12]}) is released: {done.evidence}")
 
 
 def import_(

@@ -73,9 +73,12 @@ def use_of(target: str, settings: Sequence[str]) -> Use:
         raise SpecError(f"--with: a value is written as in YAML, as clouds=[eks]: {error}.") from error
 
 
-def render(deployment: Deployment, target: Use, out: Path) -> list[str]:
-    """Write the target's files into ``out``; what they are called. Raises ``Refused`` over files that are not ours."""
-    files = make(Target, target).render(deployment)
+def render(deployment: Deployment, target: Use, out: Path, evidence: Mapping[str, str] | None = None) -> list[str]:
+    """Write the target's files and the evidence into ``out``; what they are called.
+
+    Raises ``Refused`` over files that are not ours.
+    """
+    files = {**make(Target, target).render(deployment), **(evidence or {})}
     known = _written(out)
     for name in sorted(files):
         path = out / name
@@ -143,6 +146,7 @@ def deployment_from(document: Mapping[str, Any]) -> Deployment:
         raise SpecError(f"This is no endpoint's state: {error}.") from error
 
 
+EVIDENCE = "evidence"  # the folder of what vouches for the bundles: no platform's words
 MARK = ".rivals-files"  # in a rendered folder: what is ours, so that nothing else is written over or left behind
 
 
@@ -156,7 +160,7 @@ def _inside(file: Path) -> list[Path]:
     if not file.is_dir():
         return [file]
     inside = sorted(path for path in file.rglob("*") if path.suffix in {".yaml", ".yml", ".json"})
-    return [path for path in inside if path.name != "kustomization.yaml"]
+    return [path for path in inside if path.name != "kustomization.yaml" and path.parent.name != EVIDENCE]
 
 
 def _piece(workspace: Workspace, name: str, digest: str, weight: float, mirrored: float) -> Piece:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -20,7 +21,7 @@ from rivals.errors import RivalsError
 from rivals.flows.asked import ask
 from rivals.flows.behaviour import tried
 from rivals.flows.compare import champion_of, compare_project
-from rivals.flows.gated import GateReport, gate_key
+from rivals.flows.gated import GateReport, asked_of, gate_key
 from rivals.flows.reading import anchored
 from rivals.flows.schema import schema_of
 from rivals.flows.workspace import Workspace
@@ -37,7 +38,11 @@ def gate_project(workspace: Workspace, variant: str | None = None) -> GateReport
     trained = workspace.trained(chosen)
     judges = [plugins.make(Judge, use) for use in spec.gate]
     verdicts = gate(_evidence(workspace, boards, trained, judges), judges)
-    report = GateReport(chosen, boards[0].champion, worst(verdicts), tuple(verdicts), trained.digest)
+    champion = boards[0].champion
+    against = _digest(workspace, champion)
+    report = GateReport(
+        chosen, champion, worst(verdicts), tuple(verdicts), trained.digest, against, asked_of(workspace), time.time()
+    )
     with workspace.store.transaction() as tx:
         tx.put_state(gate_key(chosen), msgspec.json.encode(report))
     return report
@@ -65,6 +70,14 @@ def _evidence(
         if isinstance(judge, Slices):
             more |= _slices(workspace, trained.variant, judge.columns)
     return replace(found, estimates={**found.estimates, **more})
+
+
+def _digest(workspace: Workspace, champion: str) -> str:
+    """The champion's bundle: what is served now, or what is built."""
+    table = workspace.store.table(workspace.spec.endpoint.name) if workspace.spec.endpoint else None
+    served = {arm.variant: arm.digest for arm in table.arms} if table else {}
+    found = workspace.store.trained(champion) if champion else None
+    return served.get(champion) or (found.digest if found else "")
 
 
 def _frame(workspace: Workspace, name: str) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import msgspec
@@ -12,13 +13,21 @@ from rivals.values import Status, Verdict
 
 @dataclass(frozen=True, slots=True)
 class GateReport:
-    """The worst verdict counts. ``digest``: of the bundle that was looked at."""
+    """The worst verdict counts. ``digest``: of the bundle that was looked at; ``at``: when, by the wall's clock."""
 
     variant: str
     champion: str
     status: Status
     verdicts: tuple[Verdict, ...]
     digest: str = ""
+    against: str = ""  # the champion's bundle then
+    asked: str = ""  # of the judges, as the project file has them
+    at: float = 0.0
+
+
+def asked_of(workspace: Workspace) -> str:
+    """The name of what the gate asks: SHA-256 of its judges and their options."""
+    return hashlib.sha256(msgspec.json.encode(workspace.spec.gate, order="deterministic")).hexdigest()
 
 
 def refused_by_gate(workspace: Workspace, variant: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pydantic import Field, model_validator
 
 from rivals.placement import Signal
-from rivals.spec.parts import Name, Part
+from rivals.spec.parts import Name, Part, Seconds
 
 
 class PlaceSpec(Part):
@@ -36,4 +36,11 @@ class DeploySpec(Part):
     host: str = ""  # by which it is reached from outside
     store_secret: str = ""  # the Secret with the store's URL; where there is none, the router keeps it on its volume
     router: PlaceSpec = PlaceSpec()
+    trust: tuple[
+        str, ...
+    ] = ()  # public keys beside the project file (Ed25519, PEM); with any, deploying needs a release
+    gate_age: Seconds = 7 * 86_400.0  # how old what the gate said may be in a release
+    environments: tuple[
+        Name, ...
+    ] = ()  # in the order of promotion: each is an alias, and takes what the one before has
     variants: Mapping[Name, PlaceSpec] = Field(default_factory=dict)
