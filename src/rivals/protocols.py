@@ -201,6 +201,7 @@ class Policy(Protocol):
 
     It may say what it needs, each a set of names: ``headers`` it looks at (in lower case; others do not reach it),
     ``columns`` it looks at beside the models' inputs, and ``variants`` it chooses though no rollout has made them arms.
+    Where ``asks_cost`` is true, `rivals serve` gives it the option ``cost``: of the tied, by variant.
     """
 
     def choose(self, table: RoutingTable, request: Request, rng: Random) -> Choice:

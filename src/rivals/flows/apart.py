@@ -11,6 +11,7 @@ from rivals.errors import RivalsError
 from rivals.flows.fences import fences_of
 from rivals.flows.learn import begin
 from rivals.flows.routing import named_arms
+from rivals.flows.tied import policy_for
 from rivals.flows.workspace import Workspace
 from rivals.registry.ledger import Ledger
 from rivals.registry.transaction import Transaction
@@ -26,9 +27,9 @@ def keep_apart(tx: Transaction, workspace: Workspace, table: RoutingTable) -> Ro
 
 def follow_project(workspace: Workspace, table: RoutingTable, now: float) -> RoutingTable:
     """The table in force, with what the project file says now of its policy and of units that are kept apart."""
+    policy = policy_for(workspace, table.champion, workspace.endpoint.policy)
     with workspace.store.transaction() as tx:
-        policy = workspace.endpoint.policy
-        named = named_arms(workspace, tx)
+        named = named_arms(workspace, policy, tx)
         state = begin(tx, workspace, table.revision + 1, named, now)
         wanted = replace(keep_apart(tx, workspace, table), policy=policy, named=named, state=state)
         if wanted == table:

@@ -89,7 +89,9 @@ def quarantine(workspace: Workspace, variant: str, *, off: bool = False, by: str
         out = () if off else (variant,)
         shadows = tuple(one for one in table.shadows if one.variant not in out)
         named = tuple(one for one in table.named if one.variant != variant)
-        named += tuple(one for one in named_arms(workspace, tx) if one.variant == variant)  # none while it is out
+        named += tuple(
+            one for one in named_arms(workspace, table.policy, tx) if one.variant == variant
+        )  # none while it is out
         if (shadows, named) != (table.shadows, table.named):
             fresh = replace(table, revision=table.revision + 1, shadows=shadows, named=named)
             Ledger(workspace.store).set_table(tx, fresh, table.revision, clock_of(workspace))

@@ -24,6 +24,7 @@ from rivals.values import (
     RoutingTable,
     SetRoutes,
     Shadow,
+    Use,
 )
 
 
@@ -90,9 +91,9 @@ def standing_shadows(workspace: Workspace, champion: str, tx: Transaction | None
     return [Shadow(one.variant, workspace.trained(one.variant).digest, one.share) for one in wanted]
 
 
-def named_arms(workspace: Workspace, tx: Transaction | None = None) -> tuple[Arm, ...]:
+def named_arms(workspace: Workspace, use: Use, tx: Transaction | None = None) -> tuple[Arm, ...]:
     """Whom policy and fallback name, but those in quarantine. Raises ``RivalsError`` where one cannot answer."""
-    policy = plugins.make(Policy, workspace.endpoint.policy)
+    policy = plugins.make(Policy, use)
     out, known = fences.fences_of(workspace, tx).quarantined, [one.name for one in workspace.spec.variants]
     arms = []
     policed: frozenset[str] = getattr(policy, "variants", frozenset())

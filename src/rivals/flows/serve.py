@@ -18,6 +18,7 @@ from rivals.flows.apart import follow_project, keep_apart
 from rivals.flows.control import publish
 from rivals.flows.learn import begin
 from rivals.flows.routing import named_arms, standing_shadows
+from rivals.flows.tied import policy_for
 from rivals.flows.webhooks import check_secret
 from rivals.flows.workspace import Workspace
 from rivals.plugins import nearest
@@ -98,6 +99,7 @@ def first_table(workspace: Workspace) -> RoutingTable:
         return follow_project(workspace, table, store.latest_time(endpoint.name) or 0.0)
     champion = endpoint.champion or _recommended(workspace)
     digest = workspace.trained(champion).digest
+    policy = policy_for(workspace, champion, endpoint.policy)
     table = RoutingTable(
         endpoint=endpoint.name,
         revision=1,
@@ -106,8 +108,8 @@ def first_table(workspace: Workspace) -> RoutingTable:
         salt=secrets.token_hex(8),
         slots=slots([1.0]),
         shadows=tuple(standing_shadows(workspace, champion)),
-        policy=endpoint.policy,
-        named=named_arms(workspace),
+        policy=policy,
+        named=named_arms(workspace, policy),
     )
     try:
         with store.transaction() as tx:

@@ -23,6 +23,7 @@ from rivals.bundles import read_manifest
 from rivals.errors import DataError, RivalsError, SpecError
 from rivals.flows.archive import archive_of
 from rivals.flows.learn import Row, Shadows, as_json
+from rivals.flows.tied import policy_for
 from rivals.flows.workspace import Workspace
 from rivals.observe.experience import Told, experiences
 from rivals.observe.outcomes import Metric
@@ -84,7 +85,8 @@ def worth(workspace: Workspace, wish: Mapping[str, Any]) -> Worth:
         raise SpecError(f"policy: {error}") from None
     if not isinstance(use, Use):
         raise SpecError(f"policy: it is a name, or {{use: name, with: {{...}}}}; not {wish['policy']!r}.")
-    return _weighed(log, f"policy {use.name}", lambda: _drawn(log, use))
+    costed = policy_for(workspace, workspace.table().champion, use)
+    return _weighed(log, f"policy {use.name}", lambda: _drawn(log, costed))
 
 
 # -- the log --------------------------------------------------------------------------------------------------

@@ -59,3 +59,11 @@ def test_a_rollout_and_a_pin_go_before_the_cost() -> None:
 def test_costs_that_are_none_are_refused(cost: Any) -> None:
     with pytest.raises(SpecError, match="policy cheapest needs what each variant costs"):
         Cheapest(cost)
+
+
+def test_without_costs_it_asks_for_them_and_splits() -> None:
+    policy = Cheapest()
+    assert policy.asks_cost
+    assert not policy.variants
+    assert policy.choose(TABLE, Request("r", Columns({}, 1), "u", 0.0), Random(0)).variant == "big"
+    assert not Cheapest(COST).asks_cost
