@@ -98,7 +98,7 @@ def block(
     loss = losses(judged, outputs[known], happened[known])
     truth = _truth(judged, outputs[known], happened[known])
     bias = float((truth - said[known]).mean()) / scale
-    sliced = by_slice(loss, [slices[row] for row in np.flatnonzero(known)]) if len(slices) else {}
+    sliced = by_slice(loss, [slices[row] for row in np.flatnonzero(known).tolist()]) if len(slices) else {}
     bins = reliability(_chance(outputs[known]), truth) if judged.labels else ()
     return replace(
         found, expected=float(expected[known].mean()), loss=float(loss.mean()), bias=bias, reliability=bins,

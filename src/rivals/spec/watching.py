@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
@@ -56,7 +56,7 @@ def as_retrain(value: object) -> object:
     return {"on": value} if isinstance(value, (list, tuple)) else value
 
 
-ALL = "all"
+ALL: Final = "all"
 
 
 def as_windows(value: object) -> object:
