@@ -35,7 +35,7 @@ class Api(BaseHTTPRequestHandler):
         self.notes[int(last) if last.isdigit() else len(self.notes) + 1] = body
         self._answer({})
 
-    do_POST = do_PUT = do_PATCH = _write
+    do_POST = do_PUT = do_PATCH = _write  # noqa: N815 -- the names of its base class
 
 
 @pytest.fixture

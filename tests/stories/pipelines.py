@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import json
 import os
@@ -91,7 +92,12 @@ def environment(folder: Path) -> dict[str, str]:
 
 def rivals(folder: Path, *words: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "rivals", *words], cwd=folder, env=environment(folder), capture_output=True, text=True
+        [sys.executable, "-m", "rivals", *words],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -131,10 +137,8 @@ class Traffic(replay.Replay):
         self.thread.join(60)
 
     def _go(self) -> None:
-        try:
+        with contextlib.suppress(Stopped):
             asyncio.run(self.run([], 10**9))
-        except Stopped:
-            pass
 
     def _steer(self, now: float) -> None:
         self.warm.set()
@@ -159,4 +163,4 @@ class Traffic(replay.Replay):
 
 
 def released(folder: Path, name: str) -> dict[str, Any]:
-    return json.loads((workspace(folder).store.state(f"release/{name}") or b"{}").decode())
+    return json.loads((workspace(folder).store.state(f"pipeline/{name}") or b"{}").decode())

@@ -13,7 +13,7 @@ from rivals.decide.judges.slices import Slices
 from rivals.errors import SpecError
 from rivals.flows import deploy
 from rivals.flows.asked import ask
-from rivals.flows.release import candidate, release_of
+from rivals.flows.pipeline import candidate, pipeline_of
 from rivals.flows.workspace import Workspace
 from rivals.protocols import Judge, Target
 
@@ -35,24 +35,24 @@ def init_pipeline(workspace: Workspace, provider: str) -> str:
     return name
 
 
-def build_image(workspace: Workspace, release: str) -> str:
+def build_image(workspace: Workspace, pipeline: str) -> str:
     """Build the image of what passed the gate; a sentence, which says SKIPPED where nothing here can build one."""
-    variant = candidate(workspace, release)
+    variant = candidate(workspace, pipeline)
     if not variant:
         return "The change affects no variant: no image."
     if "docker" not in plugins.names(Target):
         return "SKIPPED: no image was built, for this rivals has no target 'docker'."
     if not any(shutil.which(one) for one in TOOLS):
         return f"SKIPPED: no image was built, for there is none of {', '.join(TOOLS)} here."
-    folder, use = workspace.state / "image" / release, deploy.use_of("docker", ())
+    folder, use = workspace.state / "image" / pipeline, deploy.use_of("docker", ())
     files = deploy.render(deploy.deployment_of(workspace, variant), use, folder)
     deploy.apply(use, folder)
     return f"The image of {variant} is built from {', '.join(files)} in {folder}."
 
 
-def report_release(workspace: Workspace, release: str) -> str:
-    """What a release found, as Markdown: leaderboard, verdicts, slices, cost."""
-    known = release_of(workspace, release)
+def report_pipeline(workspace: Workspace, pipeline: str) -> str:
+    """What a pipeline found, as Markdown: leaderboard, verdicts, slices, cost."""
+    known = pipeline_of(workspace, pipeline)
     asked = ask(workspace)
     board = asked.board().board
     lines = [
@@ -81,7 +81,7 @@ def report_release(workspace: Workspace, release: str) -> str:
     return "\n".join([*lines, *_slices(workspace, report.variant)]) + "\n"
 
 
-def comment_release(markdown: str) -> str:
+def comment_pipeline(markdown: str) -> str:
     """Put the report on the merge request that this pipeline runs for; a sentence."""
     place = place_of(os.environ)
     return "No merge request: no comment." if place is None else f"The comment is {comment(place, markdown)}."

@@ -1,4 +1,4 @@
-"""``rivals release`` and ``rivals ci``: the jobs of a pipeline, one verb each, and its files."""
+"""``rivals ci``: the files of a pipeline, and its jobs, one verb each."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ import typer
 
 from rivals.app.verb import Call, exit_by, verb
 
-release_app = typer.Typer(help="One change on its way to production: the jobs of a pipeline.", no_args_is_help=True)
-ci_app = typer.Typer(help="Pipelines of GitLab, GitHub, Jenkins and CircleCI.", no_args_is_help=True)
+ci_app = typer.Typer(help="A change on its way to production: pipelines, and the jobs in them.", no_args_is_help=True)
 
-Id = Annotated[str, typer.Option("--id", envvar="RIVALS_RELEASE", help="Of the pipeline.", show_default=False)]
+Id = Annotated[str, typer.Option("--id", envvar="RIVALS_PIPELINE", help="Of the pipeline.", show_default=False)]
 By = Annotated[str, typer.Option("--by", help="Who says so; $RIVALS_USER or the user of the system if not said.")]
 NOTHING = "The change affects no variant: nothing to do."
 
 
 def add_to(app: typer.Typer) -> None:
     """Give ``app`` these verbs."""
-    app.add_typer(release_app, name="release")
     app.add_typer(ci_app, name="ci")
 
 
@@ -33,10 +31,10 @@ def init(call: Call, provider: Annotated[str, typer.Argument(help="gitlab, jenki
     call.show({"file": file}, f"{file} is written; its runners need rivals and RIVALS_STATE, see docs/ci.md.")
 
 
-@verb(release_app)
+@verb(ci_app)
 def data(call: Call) -> None:
     """Check the data against what it was at the first build. Exit 1: it is not."""
-    from rivals.flows.release import check_data
+    from rivals.flows.pipeline import check_data
 
     broken = check_data(call.workspace)
     call.show(broken, "\n".join(broken) or "The data is what it was at the first build.")
@@ -44,33 +42,33 @@ def data(call: Call) -> None:
         raise typer.Exit(1)
 
 
-@verb(release_app)
+@verb(ci_app)
 def plan(
     call: Call,
-    release: Id = "",
+    pipeline: Id = "",
     output: Annotated[Path | None, typer.Option(help="Also append variants=[...] to this file.")] = None,
 ) -> None:
-    """Find what the change affects, and begin the release."""
-    from rivals.flows.release import append_output, plan_release
+    """Find what the change affects, and begin the pipeline."""
+    from rivals.flows.pipeline import append_output, plan_pipeline
 
-    planned = plan_release(call.workspace, release)
+    planned = plan_pipeline(call.workspace, pipeline)
     if output is not None:
         append_output(planned, output)
     call.show(planned, f"To build: {', '.join(planned.affected) or 'nothing'}.")
 
 
-@verb(release_app)
+@verb(ci_app)
 def train(
     call: Call,
-    release: Id = "",
+    pipeline: Id = "",
     variant: Annotated[list[str] | None, typer.Option("--variant", help="Only this one; repeatable.")] = None,
 ) -> None:
     """Build what the change affects, and nothing else. Exit 1 if one failed."""
     from rivals.app.show import BuildDisplay, built_table
-    from rivals.flows.release import train_release
+    from rivals.flows.pipeline import train_pipeline
 
     with BuildDisplay(quiet=call.quiet) as display:
-        report = train_release(call.workspace, release, variant or (), display.update)
+        report = train_pipeline(call.workspace, pipeline, variant or (), display.update)
     if report is None:
         call.show({"built": []}, f"The change does not affect {', '.join(variant or ['any variant'])}.")
         return
@@ -79,17 +77,17 @@ def train(
         raise typer.Exit(1)
 
 
-@verb(release_app)
+@verb(ci_app)
 def gate(
     call: Call,
-    release: Id = "",
+    pipeline: Id = "",
     junit: Annotated[Path | None, typer.Option(help="Write a JUnit report there.")] = None,
 ) -> None:
     """Ask whether the best of what was built anew may go live. Exit 1: no. Exit 4: not enough evidence to say."""
     from rivals.app import gate_report
-    from rivals.flows.release import gate_release
+    from rivals.flows.pipeline import gate_pipeline
 
-    report = gate_release(call.workspace, release)
+    report = gate_pipeline(call.workspace, pipeline)
     if report is None:
         call.show(None, NOTHING)
         return
@@ -100,37 +98,37 @@ def gate(
     exit_by(report.status.value)
 
 
-@verb(release_app)
+@verb(ci_app)
 def report(
     call: Call,
-    release: Id = "",
+    pipeline: Id = "",
     markdown: Annotated[Path | None, typer.Option(help="Write it there; the screen if not said.")] = None,
     comment: Annotated[bool, typer.Option("--comment", help="Also on the merge request, if there is one.")] = False,
 ) -> None:
-    """Say what the release found, as Markdown: leaderboard, verdicts, slices, cost."""
-    from rivals.flows.ci import comment_release, report_release
+    """Say what the pipeline found, as Markdown: leaderboard, verdicts, slices, cost."""
+    from rivals.flows.ci import comment_pipeline, report_pipeline
 
-    text = report_release(call.workspace, release)
+    text = report_pipeline(call.workspace, pipeline)
     if markdown is not None:
         markdown.write_text(text, encoding="utf-8")
     call.show({"markdown": text}, text.rstrip() if markdown is None else f"The report is in {markdown}.")
     if comment:
-        call.say(comment_release(text))
+        call.say(comment_pipeline(text))
 
 
-@verb(release_app)
-def image(call: Call, release: Id = "") -> None:
+@verb(ci_app)
+def image(call: Call, pipeline: Id = "") -> None:
     """Build the image of what passed the gate; says SKIPPED where there is no container tool."""
     from rivals.flows.ci import build_image
 
-    said = build_image(call.workspace, release)
+    said = build_image(call.workspace, pipeline)
     call.show({"image": said}, said)
 
 
-@verb(release_app)
+@verb(ci_app)
 def smoke(
     call: Call,
-    release: Id = "",
+    pipeline: Id = "",
     url: Annotated[
         str, typer.Option(envvar="RIVALS_STAGING_URL", help="Of staging; a process of its own if not said.")
     ] = "",
@@ -138,10 +136,10 @@ def smoke(
     p99_ms: Annotated[float, typer.Option(min=0.001, help="At most, over HTTP.")] = 250.0,
 ) -> None:
     """Serve what passed the gate, ask it real rows, alone and many at once. Exit 1: not all was well."""
-    from rivals.flows.release import candidate
+    from rivals.flows.pipeline import candidate
     from rivals.flows.smoke import smoke as tried
 
-    variant = candidate(call.workspace, release)
+    variant = candidate(call.workspace, pipeline)
     if not variant:
         call.show(None, NOTHING)
         return
@@ -152,36 +150,36 @@ def smoke(
         raise typer.Exit(1)
 
 
-@verb(release_app)
-def canary(call: Call, release: Id = "", by: By = "") -> None:
+@verb(ci_app)
+def canary(call: Call, pipeline: Id = "", by: By = "") -> None:
     """Start the rollout in production of what passed the gate."""
-    from rivals.flows.release import begin_canary
+    from rivals.flows.pipeline import begin_canary
 
-    said = begin_canary(call.workspace, release, by=by)
+    said = begin_canary(call.workspace, pipeline, by=by)
     call.show({"started": said}, said)
 
 
-@verb(release_app)
+@verb(ci_app)
 def watch(
     call: Call,
-    release: Id = "",
+    pipeline: Id = "",
     seconds: Annotated[float, typer.Option(help="Take it back if it is not decided after so long.")] = 3000.0,
 ) -> None:
     """Wait through rollout and window. Exit 0 promoted, 1 rolled back, 4 not decided in time and taken back."""
-    from rivals.flows.release import watch_release
+    from rivals.flows.pipeline import watch_pipeline
 
     signal.signal(signal.SIGTERM, _stopped)  # a cancelled job takes back what it was watching
-    end = watch_release(call.workspace, release, seconds, call.say)
+    end = watch_pipeline(call.workspace, pipeline, seconds, call.say)
     call.show(end, end.sentence)
     exit_by(end.status.value)
 
 
-@verb(release_app)
-def rollback(call: Call, release: Id = "", by: By = "") -> None:
-    """Give all traffic back to who had it before this release; nothing to take back is no mistake."""
-    from rivals.flows.release import take_back
+@verb(ci_app)
+def rollback(call: Call, pipeline: Id = "", by: By = "") -> None:
+    """Give all traffic back to who had it before this pipeline; nothing to take back is no mistake."""
+    from rivals.flows.pipeline import take_back
 
-    said = take_back(call.workspace, release, by=by)
+    said = take_back(call.workspace, pipeline, by=by)
     call.show({"rollback": said}, said)
 
 

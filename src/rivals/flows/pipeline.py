@@ -1,6 +1,6 @@
 """One change on its way to production: planned, trained, gated, tried, rolled out, watched, taken back.
 
-Each verb is one job of a pipeline. What they tell one another is kept in the store under the release's id, so a
+Each verb is one job of a pipeline. What they tell one another is kept in the store under the pipeline's id, so a
 pipeline hands no files around, and a job that is run twice finds what it did.
 """
 
@@ -35,7 +35,7 @@ PAUSE = 0.2  # seconds between two looks at a rollout
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
+class Pipeline:
     """What one pipeline did so far. ``affected``: what its change builds anew; ``rollout``: the id of its rollout."""
 
     id: str
@@ -46,7 +46,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a watched release ended. PASS: promoted, FAIL: rolled back, INCONCLUSIVE: taken back for want of proof."""
+    """How a watched pipeline ended. PASS: promoted, FAIL: rolled back, INCONCLUSIVE: taken back for want of proof."""
 
     rollout: str
     status: Status
@@ -69,30 +69,30 @@ def check_data(workspace: Workspace) -> list[str]:
     return found
 
 
-def plan_release(workspace: Workspace, release: str) -> Release:
-    """Find what the change affects and remember it; a release that was planned before keeps its plan."""
-    known = _known(workspace, release)
+def plan_pipeline(workspace: Workspace, pipeline: str) -> Pipeline:
+    """Find what the change affects and remember it; one that was planned before keeps its plan."""
+    known = _known(workspace, pipeline)
     if known is not None:
         return known
     told = plan_project(workspace)
-    planned = Release(_named(release), tuple(name for name, why in told.items() if why != "built already"))
+    planned = Pipeline(_named(pipeline), tuple(name for name, why in told.items() if why != "built already"))
     _keep(workspace, planned)
     return planned
 
 
-def train_release(
-    workspace: Workspace, release: str, only: Sequence[str], tell: Callable[[BuildEvent], None]
+def train_pipeline(
+    workspace: Workspace, pipeline: str, only: Sequence[str], tell: Callable[[BuildEvent], None]
 ) -> BuildReport | None:
     """Build those of ``only`` (all, if none is named) that the change affects; None: it affects none of them."""
     for name in only:
         workspace.spec_variant(name)
-    affected = [name for name in release_of(workspace, release).affected if not only or name in only]
+    affected = [name for name in pipeline_of(workspace, pipeline).affected if not only or name in only]
     return train_project(workspace, affected, tell) if affected else None
 
 
-def gate_release(workspace: Workspace, release: str) -> GateReport | None:
+def gate_pipeline(workspace: Workspace, pipeline: str) -> GateReport | None:
     """Ask the gate about the best of what was built anew; None: nothing was. Raises ``RolloutError`` for a champion."""
-    known = release_of(workspace, release)
+    known = pipeline_of(workspace, pipeline)
     if not known.affected:
         return None
     champion = _serving(workspace)
@@ -105,35 +105,33 @@ def gate_release(workspace: Workspace, release: str) -> GateReport | None:
     board = compare_project(workspace)
     ranked = [row.variant for row in board.rows if row.variant in mine]
     if not ranked:
-        raise RivalsError(f"Nothing of {', '.join(mine)} can be compared; `rivals release train` builds it.")
+        raise RivalsError(f"Nothing of {', '.join(mine)} can be compared; `rivals ci train` builds it.")
     report = gate_project(workspace, board.recommended if board.recommended in mine else ranked[0])
     _keep(workspace, replace(known, gate=report))
     return report
 
 
-def candidate(workspace: Workspace, release: str) -> str:
-    """The variant that passed this release's gate, as it was then; empty where the change affects nothing."""
-    known = release_of(workspace, release)
+def candidate(workspace: Workspace, pipeline: str) -> str:
+    """The variant that passed this pipeline's gate, as it was then; empty where the change affects nothing."""
+    known = pipeline_of(workspace, pipeline)
     if not known.affected:
         return ""
     report = known.gate
     if report is None:
-        raise RolloutError(f"Release {release!r} was not gated yet: `rivals release gate`.")
+        raise RolloutError(f"Pipeline {pipeline!r} was not gated yet: `rivals ci gate`.")
     if report.status is not Status.PASS:
         raise RolloutError(f"The gate said {report.status.value} of {report.variant!r}; it does not go on.")
     if workspace.trained(report.variant).digest != report.digest:
-        raise RolloutError(
-            f"{report.variant!r} was built anew since the gate looked at it: `rivals release gate` again."
-        )
+        raise RolloutError(f"{report.variant!r} was built anew since the gate looked at it: `rivals ci gate` again.")
     return report.variant
 
 
 # -- in production -----------------------------------------------------------------------------------------
 
 
-def begin_canary(workspace: Workspace, release: str, by: str = "") -> str:
+def begin_canary(workspace: Workspace, pipeline: str, by: str = "") -> str:
     """Start the rollout of what passed the gate; a sentence. One that was started before is left as it is."""
-    variant, known = candidate(workspace, release), release_of(workspace, release)
+    variant, known = candidate(workspace, pipeline), pipeline_of(workspace, pipeline)
     if not variant:
         return "The change affects no variant: nothing to roll out."
     if known.rollout:
@@ -143,15 +141,15 @@ def begin_canary(workspace: Workspace, release: str, by: str = "") -> str:
     return started.sentence
 
 
-def watch_release(workspace: Workspace, release: str, seconds: float, say: Callable[[str], None]) -> End:
+def watch_pipeline(workspace: Workspace, pipeline: str, seconds: float, say: Callable[[str], None]) -> End:
     """Wait for the end of its rollout, and through the window after a promotion.
 
     What is not decided after ``seconds`` is taken back, as is what this process is stopped in the midst of. A promotion
     that still has some of its window before it stands: the control process guards it and restores the earlier revision.
     """
-    known = release_of(workspace, release)
+    known = pipeline_of(workspace, pipeline)
     if not known.rollout:
-        return End("", Status.PASS, "Nothing of this release is being rolled out.")
+        return End("", Status.PASS, "Nothing of this pipeline is being rolled out.")
     until, told = time.monotonic() + seconds, ""
     try:
         while True:
@@ -166,11 +164,11 @@ def watch_release(workspace: Workspace, release: str, seconds: float, say: Calla
                 break
             time.sleep(PAUSE)
     except BaseException:
-        take_back(workspace, release)
+        take_back(workspace, pipeline)
         raise
     if now.phase is Phase.WATCH:
         return End(known.rollout, Status.PASS, f"{now.challenger.variant} is promoted; the control process guards it.")
-    take_back(workspace, release)
+    take_back(workspace, pipeline)
     return End(
         known.rollout,
         Status.INCONCLUSIVE,
@@ -178,11 +176,11 @@ def watch_release(workspace: Workspace, release: str, seconds: float, say: Calla
     )
 
 
-def take_back(workspace: Workspace, release: str, by: str = "") -> str:
-    """Give all traffic back to who had it before this release, and say so; nothing to do is no mistake."""
-    known = _known(workspace, release)
+def take_back(workspace: Workspace, pipeline: str, by: str = "") -> str:
+    """Give all traffic back to who had it before this pipeline, and say so; nothing to do is no mistake."""
+    known = _known(workspace, pipeline)
     if known is None or not known.rollout:
-        return "Nothing of this release is in production."
+        return "Nothing of this pipeline is in production."
     now = _latest(workspace, known.rollout)
     promoted = now.phase in {Phase.PROMOTED, Phase.WATCH, Phase.CONCLUDED}
     if now.phase.final and not (promoted and _serving(workspace) == now.challenger.variant):
@@ -216,28 +214,28 @@ def _ended(workspace: Workspace, rollout: str, now: Rollout) -> End | None:
 # -- what is remembered ------------------------------------------------------------------------------------
 
 
-def release_of(workspace: Workspace, release: str) -> Release:
-    """The release of that id. Raises ``RivalsError`` before it was planned."""
-    known = _known(workspace, release)
+def pipeline_of(workspace: Workspace, pipeline: str) -> Pipeline:
+    """The pipeline of that id. Raises ``RivalsError`` before it was planned."""
+    known = _known(workspace, pipeline)
     if known is None:
-        raise RivalsError(f"There is no release {release!r} yet; `rivals release plan` begins it.")
+        raise RivalsError(f"There is no pipeline {pipeline!r} yet; `rivals ci plan` begins it.")
     return known
 
 
-def _known(workspace: Workspace, release: str) -> Release | None:
-    raw = workspace.store.state(f"release/{_named(release)}")
-    return msgspec.json.decode(raw, type=Release) if raw else None
+def _known(workspace: Workspace, pipeline: str) -> Pipeline | None:
+    raw = workspace.store.state(f"pipeline/{_named(pipeline)}")
+    return msgspec.json.decode(raw, type=Pipeline) if raw else None
 
 
-def _keep(workspace: Workspace, release: Release) -> None:
+def _keep(workspace: Workspace, pipeline: Pipeline) -> None:
     with workspace.store.transaction() as tx:
-        tx.put_state(f"release/{release.id}", msgspec.json.encode(release))
+        tx.put_state(f"pipeline/{pipeline.id}", msgspec.json.encode(pipeline))
 
 
-def _named(release: str) -> str:
-    if not release:
-        raise RivalsError("Which release? Set RIVALS_RELEASE to the pipeline's id, or give --id.")
-    return release
+def _named(pipeline: str) -> str:
+    if not pipeline:
+        raise RivalsError("Which pipeline? Set RIVALS_PIPELINE to the pipeline's id, or give --id.")
+    return pipeline
 
 
 def _serving(workspace: Workspace) -> str:
@@ -246,10 +244,10 @@ def _serving(workspace: Workspace) -> str:
     return table.champion if table else champion_of(workspace)
 
 
-def append_output(release: Release, file: Path) -> None:
+def append_output(pipeline: Pipeline, file: Path) -> None:
     """Add ``variants=[...]`` to a file of outputs, as GitHub's runners read it. Raises ``RivalsError``."""
     try:
         with file.open("a", encoding="utf-8") as out:
-            out.write(f"variants={msgspec.json.encode(release.affected).decode()}{os.linesep}")
+            out.write(f"variants={msgspec.json.encode(pipeline.affected).decode()}{os.linesep}")
     except OSError as error:
         raise RivalsError(f"{file} cannot be written: {error.strerror}.") from error
