@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
-import json
 import os
 import shutil
 import subprocess
@@ -160,7 +159,3 @@ class Traffic(replay.Replay):
         if batch:
             reply = await self._client.post("/v2/feedback", "labels", {"feedback": batch})
             assert reply.status == 200, reply.body
-
-
-def released(folder: Path, name: str) -> dict[str, Any]:
-    return json.loads((workspace(folder).store.state(f"pipeline/{name}") or b"{}").decode())

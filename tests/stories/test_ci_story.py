@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from rivals.flows.pipeline import pipeline_of
+from rivals.values import Status
 from tests.parts import ci_part
 
-from . import pipelines
-from .pipelines import Traffic, built, change, environment, make_project, released, replay, rivals, workspace
+from .pipelines import Traffic, built, change, environment, make_project, replay, rivals, workspace
 
 pytestmark = pytest.mark.slow
 
@@ -22,11 +24,18 @@ HURTS = ("own: [", "own: [{use: function, with: {function: 'flights:mirrored', c
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project as it is before anybody changes it: everything is built."""
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project before anybody changes it: everything is built."""
     folder = make_project(tmp_path_factory.mktemp("ci") / "flights", "gitlab")
     rivals(folder, "train", "-q")
     return folder
+
+
+@pytest.fixture
+def project(pristine: Path, tmp_path: Path) -> Path:
+    """A copy of it, with a state of its own."""
+    shutil.copytree(pristine.parent, tmp_path / "ci", symlinks=True)
+    return tmp_path / "ci" / "flights"
 
 
 @contextmanager
@@ -62,36 +71,40 @@ def champion(folder: Path) -> str:
     return workspace(folder).table().champion
 
 
-def test_a_change_that_hurts_one_slice_stops_at_the_gate_and_the_slice_is_named(first: Path) -> None:
-    before = built(first)
-    change(first, *HURTS)
-    done = gitlab(first, "hurts")
-    told = done.stdout + done.stderr
-    after = built(first)
-    change(first, *reversed(HURTS))
+def test_a_change_that_hurts_one_slice_stops_at_the_gate_and_the_slice_is_named(project: Path) -> None:
+    before = built(project)
+    change(project, *HURTS)
+    done = gitlab(project, "hurts")
+    told, after = done.stdout + done.stderr, built(project)
     assert done.returncode != 0, told
     assert "slices: fail: it is worse where carrier=UA by" in told
     assert {name for name in after if after[name] != before[name]} == {"fresh"}, told
-    assert released(first, "hurts")["affected"] == ["fresh"]
-    assert released(first, "hurts")["rollout"] == ""
+    known = pipeline_of(workspace(project), "hurts")
+    assert (known.affected, known.rollout) == (("fresh",), "")
 
 
-def test_a_good_change_goes_to_promoted_and_nothing_else_is_built(first: Path) -> None:
-    before = built(first)
-    change(first, *GOOD)
-    with production(first):
-        assert champion(first) == "legacy"
-        done = gitlab(first, "good")
+def test_a_good_change_goes_to_promoted_and_nothing_else_is_built(project: Path) -> None:
+    before = built(project)
+    change(project, *GOOD)
+    with production(project):
+        assert champion(project) == "legacy"
+        done = gitlab(project, "good")
         assert done.returncode == 0, done.stdout + done.stderr
-        assert champion(first) == "fresh"
-    after = built(first)
-    assert released(first, "good")["affected"] == ["fresh"]
+        assert champion(project) == "fresh"
+    after = built(project)
+    assert pipeline_of(workspace(project), "good").affected == ("fresh",)
     assert {name for name in after if after[name] != before[name]} == {"fresh"}
 
 
-def test_what_passes_the_gate_and_fails_in_production_is_taken_back_by_the_watch(first: Path) -> None:
-    state = first.parent / "state"
-    pipelines.shutil.copytree(
-        first, first.parent / "again" / "flights", ignore=pipelines.shutil.ignore_patterns(".rivals")
-    )
-    assert state.exists()
+def test_what_passes_the_gate_and_fails_in_production_is_taken_back_by_the_watch(project: Path) -> None:
+    change(project, *GOOD)
+    with production(project, shift_in="canary"):  # from the first canary on, every label is the other one
+        done = gitlab(project, "shifted")
+        told = done.stdout + done.stderr
+        assert done.returncode != 0, told
+        assert "fresh was rolled back" in told
+        assert champion(project) == "legacy"
+        assert not workspace(project).store.active_rollouts("flights")
+    report = pipeline_of(workspace(project), "shifted").gate
+    assert report is not None
+    assert report.status is Status.PASS
