@@ -7,6 +7,7 @@ pipeline hands no files around, and a job that is run twice finds what it did.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +32,7 @@ from rivals.protocols import Source
 from rivals.spec.project import MAIN
 from rivals.values import Phase, Rollout, Status
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # it is part of a folder's name
 PAUSE = 0.2  # seconds between two looks at a rollout
 
 
@@ -235,6 +237,8 @@ def _keep(workspace: Workspace, pipeline: Pipeline) -> None:
 def _named(pipeline: str) -> str:
     if not pipeline:
         raise RivalsError("Which pipeline? Set RIVALS_PIPELINE to the pipeline's id, or give --id.")
+    if not NAME.fullmatch(pipeline):
+        raise RivalsError(f"A pipeline's id is letters, digits, '.', '_' and '-', at most 128, not {pipeline!r}.")
     return pipeline
 
 
