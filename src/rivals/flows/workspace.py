@@ -45,9 +45,14 @@ class Workspace:
 
     @cached_property
     def state(self) -> Path:
-        """The folder of everything rivals remembers about this project."""
-        folder = self.folder / ".rivals"
-        folder.mkdir(mode=0o700, exist_ok=True)
+        """The folder of everything rivals remembers about this project; elsewhere where ``RIVALS_STATE`` names one."""
+        folder = Path(os.environ.get("RIVALS_STATE") or self.folder / ".rivals").absolute()
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise RivalsError(
+                f"The state folder {folder} cannot be made: {error.strerror}; see RIVALS_STATE."
+            ) from error
         return folder
 
     @cached_property
