@@ -70,7 +70,7 @@ def application(args: dict[str, Any]) -> serve.Application:
     """What ``import_path`` names: ``bundle`` is a folder, ``name`` the model's in URLs. Raises ``BundleError``."""
     if "://" in args["bundle"]:
         raise BundleError(f"{args['bundle']} is no folder; mount it on every node.")
-    return Model.bind(args["bundle"], args["name"])  # type: ignore[attr-defined,no-any-return]  # the decorator gives it
+    return Model.bind(args["bundle"], args["name"])  # type: ignore[attr-defined]  # the decorator gives it
 
 
 def run(config: Mapping[str, Any]) -> None:
