@@ -57,13 +57,13 @@ def test_a_canary_on_ray_serve_scales_from_one_to_two_and_back_and_no_request_fa
     def ask() -> None:
         number = 0
         while not stopped.is_set():
-            status, told, _ = server.request("POST", INFER, infer(a_row(number)))
+            status, told, _ = server.request("POST", INFER, infer(a_row(number)), X_Rivals_Deadline_Ms="5000")
             got.append((status, told.get("x-rivals-variant", ""), "x-rivals-degraded" in told))
             number += 1
 
     done = rivals("rollout", "start", "logistic", "--force", cwd=project)
     assert done.returncode == 0, done.stderr
-    threads = [threading.Thread(target=ask) for _ in range(6)]
+    threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
         thread.start()
     try:
