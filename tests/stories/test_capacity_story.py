@@ -61,9 +61,9 @@ def load(server: Server, rate: float, seconds: float) -> list[Got]:
     return asyncio.run(_open_loop(server.port, rate, seconds))
 
 
-def share(server: Server, variant: str) -> float:
-    arms = server.api("/api/status")["table"]["arms"]
-    return next((arm["weight"] for arm in arms if arm["variant"] == variant), 0.0)
+def share(project: Path, variant: str) -> float:
+    arms = open_workspace(project).table().arms
+    return next((arm.weight for arm in arms if arm.variant == variant), 0.0)
 
 
 class Narrow(ThreadingHTTPServer):
@@ -108,7 +108,7 @@ def places(project: Path) -> Iterator[dict[str, str]]:
     """The toy project's champion and a challenger, each in a place of its own, and the URLs of these."""
     file = project / "rivals.yaml"
     text = file.read_text()
-    for old, new in (("  champion: weak\n", ENDPOINT), ("steps: [25%], every: 10m", "steps: [50%], every: 10m")):
+    for old, new in (("  champion: weak\n", ENDPOINT), ("{steps: [25%]", "{judges: [failures], steps: [50%]")):
         assert old in text
         text = text.replace(old, new, 1)
     file.write_text(text)
@@ -154,7 +154,7 @@ def test_a_canary_is_held_below_its_knee_and_a_spike_inside_the_plan_sheds_nothi
     spike = load(server, PEAK, 8)
     allowed = 0.6 * rates["logistic"] / PEAK
     assert allowed < 0.45, "the canary would bear all that is asked: nothing is shown"
-    assert share(server, "logistic") == pytest.approx(allowed, abs=0.01)
+    assert share(project, "logistic") == pytest.approx(allowed, abs=0.01)
     assert {one.status for one in (*calm, *spike)} == {200}
     assert not [one for one in (*calm, *spike) if one.degraded]
     took = sorted(one.seconds for one in spike if one.variant == "logistic")
@@ -164,4 +164,4 @@ def test_a_canary_is_held_below_its_knee_and_a_spike_inside_the_plan_sheds_nothi
 
     done = rivals("capacity", "logistic", "--ready", "3", cwd=project)  # a scaler has brought two more
     assert done.returncode == 0, done.stderr
-    wait_until(lambda: share(server, "logistic") == pytest.approx(0.5, abs=0.01), 10, server.log)
+    wait_until(lambda: share(project, "logistic") == pytest.approx(0.5, abs=0.01), 10, server.log)

@@ -42,7 +42,9 @@ def test_a_canary_on_ray_serve_scales_from_one_to_two_and_back_and_no_request_fa
     from rivals.flows import ray_serve
 
     file = project / "rivals.yaml"
-    file.write_text(file.read_text().replace("endpoint:\n", DEPLOY, 1).replace("steps: [25%]", "steps: [50%]"))
+    file.write_text(
+        file.read_text().replace("endpoint:\n", DEPLOY, 1).replace("{steps: [25%]", "{judges: [failures], steps: [50%]")
+    )
     workspace, port = open_workspace(project), free_port()
     target = RayServe(bundles=str(workspace.blobs.folder), port=port, up=1.0, down=2.0)
     config = yaml.safe_load(target.render(deployment_of(workspace, "logistic"))["serve.yaml"])
