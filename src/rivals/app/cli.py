@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from rivals.app import ci, deploying, provenance, serving, training
+from rivals.app import ci, deploying, provenance, scaling, serving, training
 from rivals.app.steering import rollout_app
 from rivals.app.verb import Call, exit_by, verb
 from rivals.errors import Refused, RivalsError
@@ -386,5 +386,6 @@ def judge(
 
 provenance.add_to(app)
 deploying.add_to(app)
+scaling.add_to(app)
 training.add_to(app)
 ci.add_to(app)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from rivals.errors import Conflict, RivalsError, StoreAway
 from rivals.flows.archive import Keeper
+from rivals.flows.capacity import Load, follow
 from rivals.flows.drift import is_due
 from rivals.flows.gauges import Gauges
 from rivals.flows.learn import learn
@@ -61,6 +62,7 @@ class Control:
     _trainer: subprocess.Popen[bytes] | None = None
     _triggered: float = 0.0  # when a training was last looked for
     _keeper: Keeper = field(init=False)
+    _load: Load = field(init=False)
     _leadership: Leadership = field(init=False)
     _shipper: OnlyHere = field(init=False)
     _spans: Spans | None = None
@@ -73,7 +75,7 @@ class Control:
     _wait: float = FIRST
 
     def __post_init__(self) -> None:
-        self._keeper = Keeper(self.workspace)
+        self._keeper, self._load = Keeper(self.workspace), Load(self.workspace)
         self._leadership = leadership(self.workspace.store, self.workspace.endpoint.name)
         self._shipper = OnlyHere(self.workspace.run_dir / "ship.lock")
         if url := self.workspace.spec.monitoring.traces:
@@ -173,7 +175,10 @@ class Control:
         newest = self.workspace.store.latest_time(self.workspace.endpoint.name)
         now = (newest or 0.0) if self.clock == "replay" else time.time()
         if newest is not None and self.leads:
+            if self.workspace.endpoint.capacity is not None:
+                self._load.look()
             tick(self.workspace, now)
+            follow(self.workspace, now)
             learn(self.workspace, now)
         self._publish()
         if self._led():

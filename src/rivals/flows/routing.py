@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from rivals import plugins
 from rivals.errors import SpecError
-from rivals.flows import fences
+from rivals.flows import capacity, fences
 from rivals.flows.workspace import Workspace
 from rivals.protocols import Policy
 from rivals.registry.ledger import Ledger
@@ -34,6 +34,8 @@ def act(tx: Transaction, workspace: Workspace, rollout: Rollout, instructions: S
     for instruction in instructions:
         table = tx.table(rollout.endpoint) or workspace.table()
         after = routes(table, rollout, instruction, standing_shadows(workspace, table.champion, tx), others)
+        if isinstance(instruction, SetRoutes | Promote):  # who goes back goes at once, whoever bears it
+            after = capacity.within(tx, workspace, table, after)
         if after != table:
             Ledger(workspace.store).set_table(tx, after, table.revision, rollout.changed)
 

@@ -16,6 +16,7 @@ MARKS: Sequence[tuple[str, str]] = (
     ("InferenceService", "kserve"),
     ("Rollout", "argo"),
     ("Canary", "flagger"),
+    ("RayService", "kuberay"),
     ("StatefulSet", "kubernetes"),
     ("HTTPRoute", "gateway"),
 )
@@ -29,6 +30,8 @@ def target_of(documents: Sequence[Document]) -> str:
             return target
     if any("ProductionVariants" in one for one in documents):
         return "sagemaker"
+    if any("applications" in one and "proxy_location" in one for one in documents):
+        return "ray_serve"
     told = ", ".join(sorted(set(filter(None, kinds)))) or "no kind at all"
     raise SpecError(
         f"There is nothing here that describes variants behind one address ({told}). `rivals import` reads Seldon's "

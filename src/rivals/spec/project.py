@@ -25,7 +25,7 @@ from rivals.spec.parts import (
     Share,
     as_plugin,
 )
-from rivals.spec.serving import AskedSpec, Origin, ShadowSpec
+from rivals.spec.serving import AskedSpec, CapacitySpec, Origin, ShadowSpec
 from rivals.spec.watching import DriftSpec, MonitoringSpec, RetrainSpec, as_retrain
 from rivals.spec.windows import ChangeWindow
 from rivals.values import Learned, Task, Use
@@ -294,6 +294,7 @@ class EndpointSpec(Part):
     reference: str | None = None  # what no champion may be worse than, whatever the champion before it was
     webhooks: tuple[WebhookSpec, ...] = ()
     retrain: Annotated[RetrainSpec, BeforeValidator(as_retrain)] | None = None  # by hand only where nothing is said
+    capacity: CapacitySpec | None = None  # shares follow what was measured; unbounded where nothing is said
 
 
 class BoundSpec(Part):

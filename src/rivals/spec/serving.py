@@ -49,3 +49,10 @@ class AskedSpec(Part):
     wait: Seconds = 0.0  # that the first request waits for others to be asked with
     at_once: int | None = Field(default=None, gt=0)  # requests waiting or being answered; more are not asked
     python: str | None = None  # of a virtual environment in which it answers, from the project file on
+
+
+class CapacitySpec(Part):
+    """That a challenger's share never outruns what its ready replicas bear, as `rivals capacity` measured it."""
+
+    peak: float = Field(default=0.0, ge=0)  # requests a second that the plan must bear; the last minute's if more
+    headroom: float = Field(default=0.8, gt=0, le=1)  # of what was measured at the knee
