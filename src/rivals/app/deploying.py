@@ -22,7 +22,9 @@ def add_to(app: typer.Typer) -> None:
 
 def deploy(
     call: Call,
-    target: Annotated[str, typer.Argument(help="kubernetes, gateway, seldon, seldon_v1, kserve, argo, flagger, ...")],
+    target: Annotated[
+        str, typer.Argument(help="docker, compose, kubernetes, gateway, seldon, seldon_v1, kserve, argo, flagger, ...")
+    ],
     out: Annotated[Path | None, typer.Option(help="A folder for the files; deploy/TARGET if not said.")] = None,
     variant: Annotated[str | None, typer.Option(help="A challenger that has no share yet.")] = None,
     state: Annotated[Path | None, typer.Option("--from", help="What `rivals import` wrote, not the project.")] = None,
@@ -41,6 +43,10 @@ def deploy(
     evidence = vouched(call.workspace, deployment) if here else {}
     version = may_enter(call.workspace, deployment, env, variant) if env else None
     files = flow.render(deployment, use, folder, evidence)
+    if target in {"docker", "compose"}:
+        from rivals.flows.images import fill
+
+        fill(call.workspace, deployment, folder)
     if apply:
         flow.apply(use, folder)
     if env and version:

@@ -30,7 +30,7 @@ def documents(files: Mapping[str, str]) -> list[Mapping[str, Any]]:
     return [
         one
         for name, text in files.items()
-        if not name.endswith("kustomization.yaml")
+        if not name.endswith(("kustomization.yaml", "Dockerfile"))
         for one in documents_of(text, name)
     ]
 
