@@ -29,6 +29,8 @@ def fill(workspace: Workspace, deployment: Deployment, out: Path) -> None:
     """Lay beside rendered Dockerfiles what they copy. Raises ``RivalsError`` for a store that no image can hold."""
     if not workspace.store_url.startswith("sqlite"):
         raise RivalsError("The router's image holds the project's own store, and this one is a server; use kubernetes.")
+    if nameless := [piece.variant for piece in deployment.pieces if not piece.digest]:
+        raise RivalsError(f"{nameless[0]!r} has no digest, so no bundle is known to put into its image; train it here.")
     for name in ("wheels", "router/project"):
         shutil.rmtree(out / name, ignore_errors=True)
     wheel(out / "wheels")
