@@ -44,7 +44,7 @@ def mirrored(x):
     """The hours of one carrier, backwards: everybody else is as good as before."""
     x = x.copy()
     x["hour"] = x["hour"].where(x["carrier"] != "UA", 28 - x["hour"])
-    return x[["hour"]]
+    return x
 '''
 
 

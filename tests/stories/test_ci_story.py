@@ -74,6 +74,7 @@ def champion(folder: Path) -> str:
 def test_a_change_that_hurts_one_slice_stops_at_the_gate_and_the_slice_is_named(project: Path) -> None:
     before = built(project)
     change(project, *HURTS)
+    change(project, *GOOD)
     done = gitlab(project, "hurts")
     told, after = done.stdout + done.stderr, built(project)
     assert done.returncode != 0, told
