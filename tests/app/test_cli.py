@@ -33,9 +33,11 @@ def test_help_imports_the_faces_and_nothing_of_the_rooms() -> None:
     faces = {
         "rivals",
         "rivals.app",
+        "rivals.app.ci",
         "rivals.app.cli",
         "rivals.app.deploying",
         "rivals.app.provenance",
+        "rivals.app.scaling",
         "rivals.app.serving",
         "rivals.app.steering",
         "rivals.app.training",

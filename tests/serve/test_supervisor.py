@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,11 @@ class Supervised:
 
     def children(self) -> dict[int, str]:
         listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return {int(pid): Path(f"/proc/{pid}/cmdline").read_text() for pid in listed}
+        found: dict[int, str] = {}
+        for pid in listed:
+            with suppress(FileNotFoundError, ProcessLookupError):  # it ended since
+                found[int(pid)] = Path(f"/proc/{pid}/cmdline").read_text()
+        return found
 
     def workers(self) -> list[int]:
         return [pid for pid, command in self.children().items() if "rivals.serve.server" in command]
