@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -106,12 +108,13 @@ def test_every_pod_passes_the_restricted_standard() -> None:
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert not spec["automountServiceAccountToken"]
         assert all(set(volume) <= {"name", "emptyDir"} for volume in spec["volumes"])
-        for container in spec["containers"]:
+        for container in [*spec.get("initContainers", ()), *spec["containers"]]:
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
                 "readOnlyRootFilesystem": True,
                 "capabilities": {"drop": ["ALL"]},
             }
+        for container in spec["containers"]:
             assert {"requests", "limits"} == container["resources"].keys()
 
 
@@ -124,6 +127,21 @@ def test_nobody_is_let_in_or_out_who_was_not_named() -> None:
     assert policies["flights-variants"]["ingress"][0]["from"] == [
         {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "flights-router"}}}
     ]
+
+
+def test_a_new_image_brings_its_bundles_to_the_volume_and_replaces_nothing_there(tmp_path: Path) -> None:
+    router = pod(next(one for one in WORKLOADS if one["kind"] == "StatefulSet"))
+    (seed,) = router["initContainers"]
+    assert seed["image"] == router["containers"][0]["image"]
+    image, volume = tmp_path / "image", tmp_path / "volume"
+    for folder, store, bundle in ((image, "of the image", "new"), (volume, "of the volume", "old")):
+        (folder / "bundles" / bundle).mkdir(parents=True)
+        (folder / "store.db").write_text(store)
+    words = [word.replace("/project/.rivals", str(image)).replace("/state", str(volume)) for word in seed["command"]]
+    for _ in range(2):  # a pod starts more than once
+        subprocess.run(words, check=True)
+    assert (volume / "store.db").read_text() == "of the volume"
+    assert {one.name for one in (volume / "bundles").iterdir()} == {"new", "old"}
 
 
 def test_the_router_keeps_its_journal_on_a_volume_and_is_several_only_with_a_store() -> None:

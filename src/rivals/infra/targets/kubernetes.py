@@ -10,6 +10,7 @@ from rivals.infra.manifests import (
     CONTROL,
     DIGEST,
     HTTP,
+    SECURE,
     VARIANT,
     Manifest,
     about,
@@ -117,7 +118,7 @@ class Kubernetes:
         }
         template = {
             "metadata": {"labels": marks},
-            "spec": pod(name, container, piece, **lasting(name)),
+            "spec": pod(name, container, piece, initContainers=[_seed(piece)], **lasting(name)),
         }
         volume = {
             "metadata": {"name": "state"},
@@ -276,6 +277,17 @@ def _budget(deployment: Deployment, name: str, marks: Mapping[str, str], replica
         return []
     spec = {"maxUnavailable": 1, "selector": {"matchLabels": chosen(name)}}
     return [manifest("policy/v1", "PodDisruptionBudget", name, deployment, labels=dict(marks), spec=spec)]
+
+
+def _seed(router: Piece) -> Manifest:
+    """The volume lies over what the router's image holds: what it lacks is laid there, and nothing is replaced."""
+    return {
+        "name": "seed",
+        "image": router.image,
+        "command": ["cp", "-an", "/project/.rivals/.", "/state/"],
+        "securityContext": SECURE,
+        "volumeMounts": [{"name": "state", "mountPath": "/state"}],
+    }
 
 
 def _query(deployment: Deployment, piece: Piece) -> str:
