@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 import os
 import shutil
+import subprocess
 
 from rivals import plugins
 from rivals.ci.comments import comment, place_of
 from rivals.ci.workflows import render
 from rivals.decide.judges.slices import Slices
 from rivals.errors import SpecError
-from rivals.flows import deploy
+from rivals.flows import deploy, images
 from rivals.flows.asked import ask
 from rivals.flows.pipeline import candidate, pipeline_of
 from rivals.flows.workspace import Workspace
-from rivals.protocols import Judge, Target
+from rivals.protocols import Judge
 
 WORST = 10  # slices that are shown
-TOOLS = ("docker", "podman", "buildah")
 
 
 def init_pipeline(workspace: Workspace, provider: str) -> str:
@@ -40,14 +40,20 @@ def build_image(workspace: Workspace, pipeline: str) -> str:
     variant = candidate(workspace, pipeline)
     if not variant:
         return "The change affects no variant: no image."
-    if "docker" not in plugins.names(Target):
-        return "SKIPPED: no image was built, for this rivals has no target 'docker'."
-    if not any(shutil.which(one) for one in TOOLS):
-        return f"SKIPPED: no image was built, for there is none of {', '.join(TOOLS)} here."
+    if not _composes():
+        return "SKIPPED: no image was built, for `docker compose` is not installed here."
     folder, use = workspace.state / "image" / pipeline, deploy.use_of("docker", ())
-    files = deploy.render(deploy.deployment_of(workspace, variant), use, folder)
+    deployment = deploy.deployment_of(workspace, variant)
+    deploy.render(deployment, use, folder)
+    images.fill(workspace, deployment, folder)
     deploy.apply(use, folder)
-    return f"The image of {variant} is built from {', '.join(files)} in {folder}."
+    return f"The image of {variant} is built, from {folder}."
+
+
+def _composes() -> bool:
+    """Whether images can be built; an engine that is there and does not answer is a fault, not a reason to skip."""
+    words = ("docker", "compose", "version")
+    return shutil.which(words[0]) is not None and not subprocess.run(words, capture_output=True, check=False).returncode  # noqa: S603 -- our own words
 
 
 def report_pipeline(workspace: Workspace, pipeline: str) -> str:
