@@ -99,13 +99,14 @@ def _paths() -> str:
 
 def _connect(address: str | None, workers: int | None) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    there = address or os.environ.get("RAY_ADDRESS")
     try:
         ray.init(
-            address=address,
-            num_cpus=None if address else workers,
+            address=there or "local",  # not whatever else runs on this machine
+            num_cpus=None if there else workers,
             include_dashboard=False,
             log_to_driver=False,
             runtime_env={"env_vars": {"PYTHONPATH": _paths()}},
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise SpecError(f"backend ray: no cluster answers at {address!r} ({str(error).splitlines()[0]}).") from error
+        raise SpecError(f"backend ray: no cluster answers at {there!r} ({str(error).splitlines()[0]}).") from error

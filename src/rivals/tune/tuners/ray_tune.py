@@ -131,7 +131,7 @@ def connect(address: str | None, workers: int) -> None:
     there = address or os.environ.get("RAY_ADDRESS")
     paths = os.pathsep.join(filter(None, sys.path))
     ray.init(
-        address=there,
+        address=there or "local",  # not whatever else runs on this machine
         num_cpus=None if there else workers,
         include_dashboard=False,
         log_to_driver=False,
