@@ -19,6 +19,7 @@ from rivals.infra.scaling import Capacity, plan, replicas
 from rivals.registry.ledger import Ledger
 from rivals.registry.transaction import Transaction
 from rivals.serve.metrics import answered
+from rivals.spec.serving import CapacitySpec
 from rivals.statistics.assignment import reweight
 from rivals.values import Arm, Phase, RoutingTable
 
@@ -58,15 +59,7 @@ def within(tx: Transaction, workspace: Workspace, before: RoutingTable, after: R
     former = next((arm for arm in before.arms if arm.variant == before.champion), None)
     leaving = former if former and before.champion not in {arm.variant for arm in after.arms} else None
     arms = {arm.variant: arm for arm in after.arms} | ({leaving.variant: leaving} if leaving else {})
-    load = max(wish.peak, load_of(workspace, tx))
-    shares = plan(
-        after.champion,
-        asked,
-        load,
-        known(workspace, tx),
-        headroom=wish.headroom,
-        leaving=leaving.variant if leaving else "",
-    )
+    shares = _borne(tx, workspace, wish, after.champion, asked, leaving.variant if leaving else "")
     return _with(before, after, [replace(arms[name], weight=share) for name, share in shares.items()])
 
 
@@ -92,15 +85,7 @@ def follow(workspace: Workspace, now: float) -> bool:
         leaving = [name for name in arms if name != table.champion and name not in asked]
         if (not asked and not leaving) or not former.issuperset(leaving):  # nobody rises, or a person's table
             return False
-        load = max(wish.peak, load_of(workspace, tx))
-        shares = plan(
-            table.champion,
-            asked,
-            load,
-            known(workspace, tx),
-            headroom=wish.headroom,
-            leaving=leaving[0] if leaving else "",
-        )
+        shares = _borne(tx, workspace, wish, table.champion, asked, leaving[0] if leaving else "")
         have = {arm.variant: arm.weight for arm in table.arms}
         down = any(shares.get(name, 0.0) < have.get(name, 0.0) - 1e-9 for name in asked)
         there = any(abs(shares.get(name, 0.0) - have.get(name, 0.0)) > MOVE for name in {*shares, *have})
@@ -159,6 +144,14 @@ class Load:
             self._rates.popleft()
         with self.workspace.store.transaction() as tx:
             tx.put_state(f"load/{name}", repr(max(rate for _, rate in self._rates)).encode())
+
+
+def _borne(
+    tx: Transaction, workspace: Workspace, wish: CapacitySpec, champion: str, asked: Mapping[str, float], leaving: str
+) -> Mapping[str, float]:
+    """Shares by variant that the ready replicas bear, of the load there is or the one planned for."""
+    load = max(wish.peak, load_of(workspace, tx))
+    return plan(champion, asked, load, known(workspace, tx), headroom=wish.headroom, leaving=leaving)
 
 
 def _with(before: RoutingTable, after: RoutingTable, arms: list[Arm]) -> RoutingTable:
