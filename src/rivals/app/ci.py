@@ -93,8 +93,7 @@ def gate(
         return
     if junit is not None:
         junit.write_text(gate_report.junit(report))
-    text = "\n".join(f"{v.judge}: {v.status.value}: {v.reason}" for v in report.verdicts)
-    call.show(report, f"{text}\n{report.variant}: {report.status.value}".strip())
+    call.show(report, gate_report.plain(report))
     exit_by(report.status.value)
 
 

@@ -190,8 +190,7 @@ def gate(
     for file, written in ((md, gate_report.markdown), (junit, gate_report.junit)):
         if file is not None:
             file.write_text(written(report))
-    text = "\n".join(f"{v.judge}: {v.status.value}: {v.reason}" for v in report.verdicts)
-    call.show(report, f"{text}\n{report.variant}: {report.status.value}".strip())
+    call.show(report, gate_report.plain(report))
     exit_by(report.status.value)
 
 

@@ -1,4 +1,4 @@
-"""The gate's verdicts for people who read Markdown and machines that read JUnit."""
+"""The gate's verdicts for the screen, for people who read Markdown and machines that read JUnit."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from xml.sax.saxutils import escape, quoteattr
 
 if TYPE_CHECKING:
     from rivals.flows.gated import GateReport
+
+
+def plain(report: GateReport) -> str:
+    """A line per judge, and what it came to."""
+    lines = [f"{one.judge}: {one.status.value}: {one.reason}" for one in report.verdicts]
+    return "\n".join([*lines, f"{report.variant}: {report.status.value}"])
 
 
 def markdown(report: GateReport) -> str:
